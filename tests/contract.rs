@@ -1,0 +1,553 @@
+//! What every step promises, whatever it gets wrong on purpose: how it starts, how it refuses to
+//! start, and that one unlucky connection costs nobody else anything.
+//!
+//! Every exchange here is small enough for one read and one write, so that even the step that drops
+//! bytes drops none. What happens to long answers is for the tests of the single steps.
+
+use std::ffi::OsStr;
+use std::fs::{read_dir, read_to_string};
+use std::io::{BufRead, BufReader, ErrorKind, PipeWriter, Read, Write, pipe};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{self, Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin;
+use predicates::prelude::*;
+use predicates::str::{contains, ends_with};
+
+/// The steps under contract, in order. A new step is added here, and all that is below holds for it.
+fn steps() -> [&'static Path; 4] {
+    [
+        cargo_bin!("01-blocking"),
+        cargo_bin!("02-naive-epoll"),
+        cargo_bin!("03-dropped-write"),
+        cargo_bin!("04-output-buffer"),
+    ]
+}
+
+/// How long anything may take before it counts as never. Nothing here waits for time to pass: a
+/// test that succeeds is done in milliseconds, and only one that fails runs into this.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a client asks. No HTTP: the steps relay bytes, and must not care which.
+const REQUEST: &[u8] = b"\0\xff\xfe no HTTP, and not UTF-8 \r\n\r\n\x80";
+
+/// What a backend answers.
+const ANSWER: &[u8] = b"HTTP/9.9 999\r\n\0\x80\xff\r\n\r\n\r\n";
+
+#[test]
+fn every_step_directory_is_under_contract() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/steps");
+    let mut found: Vec<String> = read_dir(directory)
+        .expect("reading steps/")
+        .map(|entry| entry.expect("reading steps/").file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
+        .collect();
+    found.sort();
+    assert_eq!(found, steps().map(name), "`steps()` in this file does not list what is in steps/");
+}
+
+// ---- Starting -----------------------------------------------------------------------------------
+
+#[test]
+fn a_step_announces_the_port_it_got_in_one_line_and_serves() {
+    of_every_step(|step| {
+        let backend = Backend::open();
+        let mut proxy = Running::start(step, backend.address);
+        assert_ne!(proxy.address.port(), 0, "the announcement leaves port 0 unresolved");
+        assert!(proxy.address.ip().is_loopback(), "not the address that was given");
+        serves(&proxy, &backend);
+        // That line and nothing else, and no complaint about a connection that went well.
+        assert_eq!(proxy.kill_and_read_the_rest(), Rest::default());
+    });
+}
+
+#[test]
+fn the_default_backend_is_port_9000_of_this_machine() {
+    of_every_step(|step| {
+        let mut command = process::Command::new(step);
+        command.arg("127.0.0.1:0");
+        let proxy = Running::spawn(command, Stdio::piped());
+        assert_eq!(proxy.backend, ([127, 0, 0, 1], 9000).into());
+    });
+}
+
+// ---- Refusing to start --------------------------------------------------------------------------
+
+/// Texts that are no address, each with what must be found of it in the complaint. The default
+/// addresses stand there too, so none of these is a part of them.
+const BAD_ADDRESSES: [(&str, &str); 8] = [
+    ("nonsense", "nonsense"),
+    ("localhost", "localhost"),
+    ("192.0.2.7", "192.0.2.7"),
+    ("192.0.2.7:", "192.0.2.7:"),
+    ("192.0.2.7:65536", "192.0.2.7:65536"),
+    (":8088", ":8088"),
+    ("", "\"\""),
+    ("two\nlines:80", "two"),
+];
+
+#[test]
+fn a_bad_listen_address_is_refused_in_one_line_that_names_it() {
+    of_every_step(|step| {
+        for (bad, named) in BAD_ADDRESSES {
+            refuses(step, &[bad], 2, named);
+            refuses(step, &[bad, "127.0.0.1:9000"], 2, named);
+        }
+    });
+}
+
+#[test]
+fn a_bad_backend_address_is_refused_in_one_line_that_names_it() {
+    of_every_step(|step| {
+        for (bad, named) in BAD_ADDRESSES {
+            refuses(step, &["127.0.0.1:0", bad], 2, named);
+        }
+    });
+}
+
+#[test]
+fn an_argument_too_many_is_refused_in_one_line_that_names_it() {
+    of_every_step(|step| {
+        refuses(step, &["127.0.0.1:0", "127.0.0.1:9000", "surplus"], 2, "surplus");
+        refuses(step, &["127.0.0.1:0", "127.0.0.1:9000", "surplus", "more"], 2, "surplus");
+    });
+}
+
+#[test]
+fn an_argument_that_is_not_utf_8_is_refused_in_one_line() {
+    let bad = OsStr::from_bytes(b"192.0.2.7\xff:80");
+    let good = OsStr::new("127.0.0.1:0");
+    of_every_step(|step| {
+        refuses(step, &[bad], 2, "192.0.2.7");
+        refuses(step, &[good, bad], 2, "192.0.2.7");
+        refuses(step, &[good, good, bad], 2, "192.0.2.7");
+    });
+}
+
+#[test]
+fn a_port_in_use_is_refused_in_one_line_that_names_it() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("taking a port");
+    let address = taken.local_addr().expect("reading its number").to_string();
+    of_every_step(|step| refuses(step, &[&*address, "127.0.0.1:9000"], 1, &address));
+}
+
+// ---- Nobody to talk to --------------------------------------------------------------------------
+
+#[test]
+fn with_stdout_closed_a_step_ends_without_a_panic() {
+    of_every_step(|step| {
+        let mut command = process::Command::new(step);
+        command.args(["127.0.0.1:0", "127.0.0.1:9000"]).env("RUST_BACKTRACE", "1");
+        command.stdin(Stdio::null()).stdout(pipe_without_reader()).stderr(Stdio::piped());
+        let mut program = Guard(command.spawn().expect("starting the step"));
+        let stderr = lines(program.0.stderr.take().expect("stderr is piped"));
+        let status = program.exit();
+        let complaint = next(&stderr, "a complaint");
+        assert_eq!(status.code(), Some(1), "{complaint}");
+        assert!(!complaint.contains("panicked"), "{complaint}");
+        assert_eq!(rest(&stderr), Vec::<String>::new(), "after {complaint:?}");
+    });
+}
+
+#[test]
+fn with_stderr_closed_a_step_refuses_its_arguments_without_a_panic() {
+    of_every_step(|step| {
+        let mut command = process::Command::new(step);
+        command.arg("nonsense");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(pipe_without_reader());
+        let status = Guard(command.spawn().expect("starting the step")).exit();
+        assert_eq!(status.code(), Some(2));
+    });
+}
+
+#[test]
+fn with_stderr_closed_a_step_outlives_a_complaint() {
+    of_every_step(|step| {
+        let nobody = nobody_listens();
+        let mut command = process::Command::new(step);
+        command.args(["127.0.0.1:0".to_string(), nobody.to_string()]);
+        let proxy = Running::spawn(command, Stdio::from(pipe_without_reader()));
+        hangs_up(connect(proxy.address));
+        serves(&proxy, &Backend::at(nobody));
+    });
+}
+
+// ---- One unlucky connection ---------------------------------------------------------------------
+
+#[test]
+fn a_refused_backend_costs_the_client_its_connection_and_one_line_and_the_proxy_goes_on() {
+    of_every_step(|step| {
+        let nobody = nobody_listens();
+        let mut proxy = Running::start(step, nobody);
+        let silent = connect(proxy.address);
+        hangs_up(silent);
+        let complaint = next(&proxy.stderr, "a complaint");
+        assert!(complaint.contains(&nobody.to_string()), "names no backend: {complaint}");
+
+        // The proxy may have hung up before this one has said anything: that is no matter.
+        let mut eager = connect(proxy.address);
+        let _ = eager.write_all(REQUEST);
+        hangs_up(eager);
+        let complaint = next(&proxy.stderr, "a second complaint");
+        assert!(complaint.contains(&nobody.to_string()), "names no backend: {complaint}");
+
+        serves(&proxy, &Backend::at(nobody));
+        assert_eq!(proxy.kill_and_read_the_rest(), Rest::default());
+    });
+}
+
+#[test]
+fn from_step_02_on_a_reset_costs_that_one_connection_and_one_line() {
+    of_every_step_from_02_on(|step| {
+        let backend = Backend::open();
+        let mut proxy = Running::start(step, backend.address);
+        let mut bystander = Exchange::begin(&proxy, &backend);
+        let descriptors = proxy.descriptors();
+
+        // A socket that is closed with input unread sends a reset instead of the end.
+        let mut unlucky = Exchange::begin(&proxy, &backend);
+        unlucky.server.write_all(ANSWER).expect("answering");
+        wait_until("the answer has reached the client", || {
+            matches!(unlucky.client.peek(&mut [0]), Ok(1))
+        });
+        drop(unlucky.client);
+
+        let complaint = next(&proxy.stderr, "a complaint");
+        assert!(complaint.contains("reset"), "says no word of a reset: {complaint}");
+        assert_eq!(read_all(&mut unlucky.server).expect("waiting for the end"), b"");
+        assert_eq!(proxy.descriptors(), descriptors, "descriptors after the reset");
+
+        bystander.complete();
+        serves(&proxy, &backend);
+        assert_eq!(proxy.kill_and_read_the_rest(), Rest::default());
+    });
+}
+
+#[test]
+fn what_a_connection_opens_is_closed_with_it() {
+    of_every_step(|step| {
+        let backend = Backend::open();
+        let proxy = Running::start(step, backend.address);
+        let descriptors = proxy.descriptors();
+        for _ in 0..5 {
+            serves(&proxy, &backend);
+        }
+        // The client sees the end when its own socket is closed; the backend's may come after.
+        wait_until("all descriptors are released", || proxy.descriptors() == descriptors);
+    });
+}
+
+#[test]
+fn a_step_that_was_stopped_and_continued_goes_on() {
+    of_every_step(|step| {
+        let backend = Backend::open();
+        let proxy = Running::start(step, backend.address);
+        // Asleep, it waits for a client: in `epoll_wait` from step 02 on, which then ends with EINTR.
+        wait_until("the proxy waits for a client", || proxy.state() == 'S');
+        proxy.signal("STOP");
+        wait_until("the proxy is stopped", || proxy.state() == 'T');
+        proxy.signal("CONT");
+        serves(&proxy, &backend);
+    });
+}
+
+// ---- The tools ----------------------------------------------------------------------------------
+
+/// Holds every step to a promise, all of them at once. Each has a thread of its name, which is how a
+/// failure says whose it is.
+fn of_every_step(promise: impl Fn(&Path) + Sync) {
+    hold(&steps(), promise);
+}
+
+/// The same for a promise that the blocking step does not make.
+fn of_every_step_from_02_on(promise: impl Fn(&Path) + Sync) {
+    hold(&steps()[1..], promise);
+}
+
+fn hold(steps: &[&Path], promise: impl Fn(&Path) + Sync) {
+    thread::scope(|scope| {
+        for step in steps {
+            thread::Builder::new()
+                .name(name(step))
+                .spawn_scoped(scope, || promise(step))
+                .expect("starting a thread");
+        }
+    });
+}
+
+fn name(step: &Path) -> String {
+    step.file_name().expect("a program has a name").to_string_lossy().into()
+}
+
+/// Expects that a step does not even start: nothing on stdout, and on stderr one line in which
+/// `named` can be found.
+fn refuses(step: &Path, arguments: &[impl AsRef<OsStr>], status: i32, named: &str) {
+    Command::new(step)
+        .args(arguments)
+        // A panic, or an error left to `main` to print, would now add a backtrace.
+        .env("RUST_BACKTRACE", "1")
+        .timeout(DEADLINE)
+        .assert()
+        .code(status)
+        .stdout("")
+        .stderr(contains(named))
+        .stderr(contains("panicked").not())
+        .stderr(contains("\n").count(1).and(ends_with("\n")));
+}
+
+/// A program that was started. It is killed and reaped when this goes, however the test ends.
+struct Guard(Child);
+
+impl Guard {
+    /// Waits until the program has ended by itself.
+    fn exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the program has ended", || {
+            status = self.0.try_wait().expect("asking for its status");
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Both fail only where there is nothing left to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A step that has announced itself.
+struct Running {
+    program: Guard,
+    /// Where it listens, and where it forwards to, by its own word.
+    address: SocketAddr,
+    backend: SocketAddr,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+/// What a step had still written when it was killed.
+#[derive(Debug, Default, PartialEq)]
+struct Rest {
+    stdout: Vec<String>,
+    stderr: Vec<String>,
+}
+
+impl Running {
+    /// Starts a step on a port that the kernel chooses.
+    fn start(step: &Path, backend: SocketAddr) -> Running {
+        let mut command = process::Command::new(step);
+        command.args(["127.0.0.1:0".to_string(), backend.to_string()]);
+        let running = Running::spawn(command, Stdio::piped());
+        assert_eq!(running.backend, backend, "not the backend that was given");
+        running
+    }
+
+    /// Starts a command and waits for the announcement.
+    fn spawn(mut command: process::Command, stderr: Stdio) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut program = Guard(command.spawn().expect("starting the step"));
+        let stdout = lines(program.0.stdout.take().expect("stdout is piped"));
+        let stderr = program.0.stderr.take().map_or_else(|| mpsc::channel().1, lines);
+        let line = next(&stdout, "the announcement");
+        let (address, backend) = announced(&line)
+            .unwrap_or_else(|| panic!("{line:?} is not `listening on …, forwarding to …`"));
+        Running { program, address, backend, stdout, stderr }
+    }
+
+    fn kill_and_read_the_rest(&mut self) -> Rest {
+        self.program.0.kill().expect("killing the step");
+        Rest { stdout: rest(&self.stdout), stderr: rest(&self.stderr) }
+    }
+
+    /// How many descriptors the step has open.
+    fn descriptors(&self) -> usize {
+        read_dir(self.proc("fd")).expect("reading its descriptors").count()
+    }
+
+    /// The state letter of proc_pid_stat(5): S sleeps, T is stopped. It follows the name, which is
+    /// in parentheses.
+    fn state(&self) -> char {
+        let stat = read_to_string(self.proc("stat")).expect("reading its state");
+        let (_, after_name) = stat.rsplit_once(") ").expect("a name in parentheses");
+        after_name.chars().next().expect("a state after the name")
+    }
+
+    fn proc(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.program.0.id())
+    }
+
+    /// Sends a signal. Through the shell: to kill is all that the standard library can do.
+    fn signal(&self, signal: &str) {
+        let pid = self.program.0.id().to_string();
+        Command::new("sh").args(["-c", r#"kill -s "$0" "$1""#, signal, &pid]).assert().success();
+    }
+}
+
+/// The two addresses in `listening on LISTEN, forwarding to BACKEND`.
+fn announced(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let (listen, backend) = line.strip_prefix("listening on ")?.split_once(", forwarding to ")?;
+    Some((listen.parse().ok()?, backend.parse().ok()?))
+}
+
+/// A server that hands its connections to the test.
+struct Backend {
+    address: SocketAddr,
+    arrivals: Receiver<TcpStream>,
+}
+
+impl Backend {
+    fn open() -> Backend {
+        Backend::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// The thread behind it waits in `accept`, which has no timeout, and ends with the test program.
+    fn at(address: SocketAddr) -> Backend {
+        let listener = TcpListener::bind(address).expect("opening a backend");
+        let address = listener.local_addr().expect("reading its address");
+        let (sender, arrivals) = mpsc::channel();
+        thread::spawn(move || {
+            while let Ok((connection, _)) = listener.accept() {
+                if sender.send(connection).is_err() {
+                    return;
+                }
+            }
+        });
+        Backend { address, arrivals }
+    }
+
+    fn next(&self) -> TcpStream {
+        let arrival = self.arrivals.recv_timeout(DEADLINE);
+        patient(arrival.expect("the proxy does not come to the backend"))
+    }
+}
+
+/// A client and the backend's end of its connection, the request already delivered.
+struct Exchange {
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Exchange {
+    fn begin(proxy: &Running, backend: &Backend) -> Exchange {
+        let mut client = connect(proxy.address);
+        client.write_all(REQUEST).expect("sending the request");
+        let mut server = backend.next();
+        let mut request = vec![0; REQUEST.len()];
+        server.read_exact(&mut request).expect("waiting for the request");
+        assert_eq!(request, REQUEST, "the request that arrived");
+        Exchange { client, server }
+    }
+
+    /// The backend answers and closes; the client must get the answer and then the end.
+    fn complete(&mut self) {
+        self.server.write_all(ANSWER).expect("answering");
+        self.server.shutdown(Shutdown::Both).expect("closing");
+        let answer = read_all(&mut self.client).expect("waiting for the answer");
+        assert_eq!(answer, ANSWER, "the answer that arrived");
+    }
+}
+
+/// Expects one whole exchange, from a new client.
+fn serves(proxy: &Running, backend: &Backend) {
+    Exchange::begin(proxy, backend).complete();
+}
+
+/// Expects that a client gets nothing but the end of its connection, or a reset.
+fn hangs_up(mut client: TcpStream) {
+    match read_all(&mut client) {
+        Ok(bytes) => assert_eq!(bytes, b"", "instead of the end"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    patient(TcpStream::connect_timeout(&address, DEADLINE).expect("connecting to the proxy"))
+}
+
+/// Bounds how long a read or a write may wait.
+fn patient(socket: TcpStream) -> TcpStream {
+    socket.set_read_timeout(Some(DEADLINE)).expect("setting a timeout");
+    socket.set_write_timeout(Some(DEADLINE)).expect("setting a timeout");
+    socket
+}
+
+fn read_all(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).map(|_| bytes)
+}
+
+/// An address of this machine on which nobody listens, and which stays free for a backend to come.
+///
+/// Of 127.0.0.1 the kernel would give the port to another test as soon as it is free. So each caller
+/// has an address of its own: all of 127.0.0.0/8 is this machine.
+fn nobody_listens() -> SocketAddr {
+    static CALLERS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, CALLERS.fetch_add(1, Ordering::Relaxed), high, low);
+    let listener = TcpListener::bind((ip, 0)).expect("reserving a port");
+    let address = listener.local_addr().expect("reading its number");
+    drop(listener);
+    // A program that another test starts at this moment holds a copy until it runs.
+    wait_until("the port is closed", || {
+        TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    });
+    address
+}
+
+/// The end of a pipe to which nobody listens any more.
+fn pipe_without_reader() -> PipeWriter {
+    let (reader, mut writer) = pipe().expect("opening a pipe");
+    drop(reader);
+    // As above: a copy of the reader may live for a moment. A test program ignores SIGPIPE.
+    wait_until("the pipe is closed", || {
+        writer.write(b"?").is_err_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    });
+    writer
+}
+
+/// Reads lines in a thread, so that waiting for the next one can have a deadline.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n') {
+            let line = line.expect("reading what the step writes");
+            if sender.send(String::from_utf8_lossy(&line).into()).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+fn next(lines: &Receiver<String>, what: &str) -> String {
+    lines.recv_timeout(DEADLINE).unwrap_or_else(|error| panic!("waiting for {what}: {error}"))
+}
+
+/// The lines up to the end of the stream, which a program that has ended has come to.
+fn rest(lines: &Receiver<String>) -> Vec<String> {
+    std::iter::from_fn(|| match lines.recv_timeout(DEADLINE) {
+        Ok(line) => Some(line),
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        Err(error) => panic!("waiting for the end of the output: {error}"),
+    })
+    .collect()
+}
+
+/// Looks again and again until something is so.
+fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < DEADLINE, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
