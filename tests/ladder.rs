@@ -1,0 +1,327 @@
+//! The steps as a ladder: each a small and honest move from the one before, on its own feet, and
+//! stopped with a sentence where it cannot stand.
+
+use std::fs::{read_dir, read_to_string};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+// ---- The diff is the lesson ---------------------------------------------------------------------
+
+#[test]
+fn the_dropped_write_is_a_small_change_to_naive_epoll() {
+    differ_by_at_most(40, "02-naive-epoll", "03-dropped-write");
+}
+
+#[test]
+fn the_output_buffer_is_a_modest_change_to_the_dropped_write() {
+    differ_by_at_most(130, "03-dropped-write", "04-output-buffer");
+}
+
+/// Counts the lines of code that a diff between two steps takes away or adds.
+fn differ_by_at_most(budget: usize, from: &str, to: &str) {
+    let [from_text, to_text] = [from, to].map(|step| read(&main_file(step)));
+    let changes = changes(&code(&from_text), &code(&to_text));
+    let count = changes.len();
+    println!("{from} -> {to}: {count} changed lines of code, at most {budget} are allowed");
+    assert_ne!(count, 0, "{from} and {to} are the same program");
+    assert!(
+        count <= budget,
+        "{from} -> {to}: {count} changed lines of code, {budget} are allowed:\n{}",
+        changes.join("\n")
+    );
+}
+
+#[test]
+fn only_lines_of_code_count_as_changes() {
+    let one = "//! Header\n\nfn main() {\n    // Why.\n    go();\n}\n";
+    let same = "//! Another\n/// Does.\nfn main() {\n    // ANCHOR: go\n    go();\n\n\n\
+                    /* ANCHOR_END: go */\n}\n";
+    assert_eq!(changes(&code(one), &code(same)), [""; 0]);
+    // A comment behind code belongs to its line.
+    let commented = one.replace("go();", "go(); // now");
+    assert_eq!(changes(&code(one), &code(&commented)), ["-    go();", "+    go(); // now"]);
+}
+
+#[test]
+fn a_diff_is_as_short_as_it_can_be() {
+    let diff = |a: &str, b: &str| {
+        let [a, b] = [a, b].map(|text| text.split(' ').collect::<Vec<_>>());
+        changes(&a, &b).join(" ")
+    };
+    assert_eq!(diff("a b c", "a b c"), "");
+    assert_eq!(diff("a b c", "a c"), "-b");
+    assert_eq!(diff("a c", "a b c d"), "+b +d");
+    assert_eq!(diff("a b c", "a x c"), "-b +x");
+    // A line that moves is taken away and added: 2 changes. Line by line it would be 6.
+    assert_eq!(diff("a b c", "b c a"), "-a +a");
+}
+
+/// The lines of code in a program: without blank lines, lines that are a comment, and the marks
+/// between which the book cuts its listings.
+fn code(program: &str) -> Vec<&str> {
+    program
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| {
+            let mark = line.contains("ANCHOR:") || line.contains("ANCHOR_END:");
+            !(line.is_empty() || line.trim_start().starts_with("//") || mark)
+        })
+        .collect()
+}
+
+/// What a shortest diff takes away (`-`) and adds (`+`).
+fn changes(from: &[&str], to: &[&str]) -> Vec<String> {
+    // common[i][j]: how many lines from[i..] and to[j..] have in common, in the same order.
+    let mut common = vec![vec![0; to.len() + 1]; from.len() + 1];
+    for i in (0..from.len()).rev() {
+        for j in (0..to.len()).rev() {
+            common[i][j] = if from[i] == to[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let mut changes = Vec::new();
+    while i < from.len() || j < to.len() {
+        if i < from.len() && j < to.len() && from[i] == to[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if i < from.len() && (j == to.len() || common[i + 1][j] >= common[i][j + 1]) {
+            changes.push(format!("-{}", from[i]));
+            i += 1;
+        } else {
+            changes.push(format!("+{}", to[j]));
+            j += 1;
+        }
+    }
+    changes
+}
+
+// ---- What a step says of itself -----------------------------------------------------------------
+
+#[test]
+fn every_step_opens_with_its_name_its_news_its_fault_and_its_chapter() {
+    let mut last = 0;
+    for step in steps() {
+        let number = &step[..2];
+        let program = read(&main_file(&step));
+        let header: Vec<&str> =
+            program.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+        // What follows a label on its line; a label with nothing behind it does not count.
+        let after = |label: &str| {
+            header
+                .iter()
+                .find_map(|line| line.strip_prefix(label))
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+        };
+
+        let first = header.first().unwrap_or_else(|| panic!("{step}: no `//!` on the first line"));
+        let name = first.strip_prefix(&format!("Step {number}: "));
+        assert!(name.is_some(), "{step}: opens with {first:?}, not with `Step {number}: `, a name");
+        assert!(after("Adds:").or(after("Does:")).is_some(), "{step}: no `Adds:` or `Does:`");
+        assert!(after("Wrong on purpose:").is_some(), "{step}: no `Wrong on purpose:`");
+
+        let (chapter, title) = after("Chapter ")
+            .and_then(|text| text.split_once(": "))
+            .unwrap_or_else(|| panic!("{step}: no `Chapter N: title`"));
+        assert!(!title.is_empty(), "{step}: the chapter has no title");
+        let chapter: u32 =
+            chapter.parse().unwrap_or_else(|_| panic!("{step}: {chapter:?} is no chapter number"));
+        assert!(chapter > last, "{step}: chapter {chapter} comes no later than the step before's");
+        last = chapter;
+    }
+}
+
+// ---- Each on its own feet -----------------------------------------------------------------------
+
+#[test]
+fn the_first_four_steps_are_one_file_each() {
+    for step in &steps()[..4] {
+        assert_eq!(source_files(step), [main_file(step)], "{step} has other files");
+        let program = read(&main_file(step));
+        for line in code(&program) {
+            let module = line.split_whitespace().any(|word| word == "mod");
+            assert!(!module, "{step} has a module: {line}");
+        }
+    }
+}
+
+#[test]
+fn no_step_borrows_code_from_outside_its_directory() {
+    // `mod name;` alone never leaves the directory; these would. The package itself has no library.
+    let ways_out = ["#[path", "include!(", "lab::", "use lab;", "extern crate", "dropped_write::"];
+    for file in steps().iter().flat_map(|step| source_files(step)) {
+        let program = read(&file);
+        for line in code(&program) {
+            for way_out in ways_out {
+                assert!(!line.contains(way_out), "{}: {}", file.display(), line.trim());
+            }
+        }
+    }
+    assert!(!Path::new(ROOT).join("src").exists(), "a library that steps could share");
+    assert!(!manifest().contains("[lib]"), "a library that steps could share");
+}
+
+#[test]
+fn the_steps_use_three_crates_and_their_tests_four() {
+    let manifest = manifest();
+    let steps = dependencies(&manifest, "dependencies");
+    let tests = dependencies(&manifest, "dev-dependencies");
+    assert!(steps.contains(&"nix".into()), "no dependencies found: {steps:?}");
+    assert!(tests.contains(&"assert_cmd".into()), "no dev-dependencies found: {tests:?}");
+    assert_eq!(beyond(&steps, &["anyhow", "libc", "nix"]), [""; 0], "in the steps");
+    let allowed = ["assert_cmd", "lab", "predicates", "tempfile"];
+    assert_eq!(beyond(&tests, &allowed), [""; 0], "in the tests of the steps");
+    assert_eq!(dependencies(&manifest, "build-dependencies"), [""; 0], "in the build script");
+}
+
+#[test]
+fn a_dependency_is_found_in_whichever_way_it_is_written() {
+    let manifest = r#"
+        [package]
+        name = "no-dependency"
+        [dependencies]
+        one = "1"
+        # two = "2"
+        three = { version = "3", features = ["a"] }  # why
+        four.workspace = true
+        [dependencies.five]
+        version = "5"
+        [target.'cfg(target_os = "linux")'.dependencies]
+        six = "6"
+        [target.'cfg(unix)'.dependencies.seven]
+        version = "7"
+        [target.x86_64-unknown-linux-gnu.dependencies]  # why
+        eight = "8"
+        [workspace.dependencies]
+        of-others = "1"
+        [dev-dependencies]
+        nine = "9"
+        [profile.dev]
+        opt-level = 2
+    "#;
+    let found = dependencies(manifest, "dependencies");
+    assert_eq!(found, ["one", "three", "four", "five", "six", "seven", "eight"]);
+    assert_eq!(dependencies(manifest, "dev-dependencies"), ["nine"]);
+    assert_eq!(
+        beyond(&found, &["one", "two", "five", "six", "seven", "nine"]),
+        ["three", "four", "eight"]
+    );
+}
+
+/// The names of the dependencies of one kind, in whichever tables of a manifest they stand.
+fn dependencies(manifest: &str, kind: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut inside = false;
+    for line in manifest.lines() {
+        let line = line.split('#').next().unwrap_or(line).trim();
+        if let Some(table) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            // A condition, as in `[target.'cfg(unix)'.dependencies]`, may contain dots of its own.
+            let table = table.rsplit(['\'', '"']).next().unwrap_or(table);
+            let path: Vec<&str> = table.split('.').collect();
+            inside = path.ends_with(&[kind]) && path != ["workspace", kind];
+            // `[dependencies.name]` is a table for one dependency.
+            if let [.., table, name] = path[..]
+                && table == kind
+            {
+                found.push(name.to_string());
+            }
+        } else if let Some((name, _)) = line.split_once('=').filter(|_| inside) {
+            let name = name.trim().trim_matches('"');
+            found.push(name.split('.').next().unwrap_or(name).to_string());
+        }
+    }
+    found
+}
+
+fn beyond(found: &[String], allowed: &[&str]) -> Vec<String> {
+    found.iter().filter(|name| !allowed.contains(&name.as_str())).cloned().collect()
+}
+
+// ---- Where it cannot stand ----------------------------------------------------------------------
+
+#[test]
+fn the_build_stops_with_one_sentence_anywhere_but_on_linux() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("making a directory");
+    let script = directory.path().join("build");
+    let compiled = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+        .args(["--edition", "2024", "-o"])
+        .arg(&script)
+        .arg(Path::new(ROOT).join("build.rs"))
+        .output()
+        .expect("running rustc");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+
+    for system in ["macos", "windows", "freebsd"] {
+        let (success, errors) = build(&script, system);
+        assert!(!success, "{system}: the build goes on");
+        assert_eq!(errors.len(), 1, "{system}: not one sentence: {errors:?}");
+        for word in ["Linux", "WSL2", system] {
+            assert!(errors[0].contains(word), "{system}: no {word} in {:?}", errors[0]);
+        }
+    }
+    let (success, errors) = build(&script, "linux");
+    assert!(success, "the build stops on Linux");
+    assert_eq!(errors, [""; 0], "an error on Linux");
+}
+
+/// Runs the build script as cargo would for an operating system: whether it lets the build go on,
+/// and the errors that cargo would show.
+fn build(script: &Path, system: &str) -> (bool, Vec<String>) {
+    let output =
+        Command::new(script).env("CARGO_CFG_TARGET_OS", system).output().expect("running build.rs");
+    let stdout = String::from_utf8(output.stdout).expect("build.rs writes text");
+    let errors = stdout.lines().filter_map(|line| line.strip_prefix("cargo::error="));
+    (output.status.success(), errors.map(String::from).collect())
+}
+
+// ---- Finding the steps --------------------------------------------------------------------------
+
+/// The directories of the steps by name, in order. What has no number is no step.
+fn steps() -> Vec<String> {
+    let mut steps: Vec<String> = files_in(&Path::new(ROOT).join("steps"))
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
+        .collect();
+    steps.sort();
+    assert!(steps.len() >= 4, "only {steps:?} in steps/");
+    steps
+}
+
+fn main_file(step: &str) -> PathBuf {
+    Path::new(ROOT).join("steps").join(step).join("main.rs")
+}
+
+/// Every file of a step, directories searched.
+fn source_files(step: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![Path::new(ROOT).join("steps").join(step)];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(files_in(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn files_in(directory: &Path) -> Vec<PathBuf> {
+    read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.expect("reading a directory").path())
+        .collect()
+}
+
+fn manifest() -> String {
+    read(&Path::new(ROOT).join("Cargo.toml"))
+}
+
+fn read(path: &Path) -> String {
+    read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
