@@ -1,1 +1,15 @@
-
+//! The laboratory.
+#![cfg(target_os = "linux")]
+pub mod align;
+pub mod backend;
+pub mod client;
+pub mod coding;
+pub mod experiments;
+pub mod http;
+pub mod net;
+pub mod procfs;
+pub mod proxy;
+pub mod reading;
+pub mod rig;
+pub mod verdict;
+pub mod wire;

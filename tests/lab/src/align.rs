@@ -1,0 +1,498 @@
+//! Finds out what is missing: lays what arrived alongside what was sent.
+//!
+//! The sent stream is known at every offset and its cells name their place, so a receiver that loses
+//! its way reads on to the next whole cell and knows again where it is. What it skipped is missing.
+//! The bytes that arrived are not kept, only the *segments* that they form.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use crate::coding::{self, CELL};
+use crate::wire::{Chunk, Wire};
+
+/// A run of bytes that arrived as they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// Offset of its first byte in what was sent.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+impl Segment {
+    fn end(self) -> u64 {
+        self.start + self.len
+    }
+}
+
+/// Bytes that were sent and never arrived.
+///
+/// Where the bytes after a hole happen to equal the first ones in it, nobody who sees only what
+/// arrived can tell where the hole begins: it may as well begin up to `slack` bytes later. `at` is
+/// then the earliest place. The count is exact in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// Offset of the first missing byte in what was sent.
+    pub at: u64,
+    /// Missing bytes.
+    pub len: u64,
+    /// How many bytes later the hole may begin as well.
+    pub slack: u64,
+    /// Offset in the body of the first missing byte of body.
+    pub body_at: u64,
+    /// How many of the missing bytes are body, the rest being framing.
+    pub body_len: u64,
+    /// The chunk in which the hole begins.
+    pub chunk: Option<Chunk>,
+    /// Whether it reaches to the end of what was sent.
+    pub tail: bool,
+}
+
+/// A place where the arriving stream jumps, with the bytes around it as evidence.
+#[derive(Clone, Debug, Serialize)]
+pub struct Jump {
+    /// How many bytes had arrived before it.
+    pub received_at: u64,
+    /// Offset in what was sent of the byte that would have been next.
+    pub from: u64,
+    /// Offset in what was sent of the byte that came instead.
+    pub to: u64,
+    /// Bytes that arrived at the jump and belong nowhere.
+    pub foreign: u64,
+    #[serde(skip)]
+    slack: u64,
+}
+
+/// The comparison of what arrived with what was sent.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Damage {
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes that arrived.
+    pub received: u64,
+    /// What is missing, in the order of the offsets.
+    pub gaps: Vec<Gap>,
+    /// Bytes that arrived after bytes that had been sent later.
+    pub reordered: u64,
+    /// Bytes that arrived more than once.
+    pub repeated: u64,
+    /// Bytes that arrived in the place of others.
+    pub altered: u64,
+    /// Bytes that nobody sent.
+    pub foreign: u64,
+    /// Where the stream jumps; the first [`JUMPS_KEPT`] of them.
+    pub jumps: Vec<Jump>,
+    /// What arrived as it was sent, in the order of arrival.
+    #[serde(skip)]
+    pub segments: Vec<Segment>,
+}
+
+/// Jumps beyond this many are counted by their gaps only.
+pub const JUMPS_KEPT: usize = 64;
+
+impl Damage {
+    /// Whether everything arrived once, in order, and nothing else did.
+    pub fn is_exact(&self) -> bool {
+        self.gaps.is_empty() && self.is_in_order() && self.altered == 0 && self.foreign == 0
+    }
+
+    fn is_in_order(&self) -> bool {
+        self.reordered == 0 && self.repeated == 0
+    }
+
+    /// Bytes missing in all.
+    pub fn missing(&self) -> u64 {
+        self.gaps.iter().map(|gap| gap.len).sum()
+    }
+}
+
+/// Follows a stream as it arrives.
+pub struct Aligner {
+    wire: Wire,
+    /// Offset of the byte expected next.
+    expected: u64,
+    received: u64,
+    segments: Vec<Segment>,
+    jumps: Vec<Jump>,
+    altered: u64,
+    foreign: u64,
+    /// What arrived since the stream stopped making sense, not yet recognised.
+    lost: VecDeque<u8>,
+    scratch: Vec<u8>,
+}
+
+/// How much unrecognised stream is kept while looking for the next whole cell, in bytes. A stream of
+/// ours never goes further without one than two cells and what frames a chunk.
+const PATIENCE: usize = 4096;
+
+/// How far back a jump is traced through bytes that fit both its sides.
+const MOST_SLACK: u64 = 4096;
+
+impl Aligner {
+    /// Expects the stream from its first byte.
+    pub fn new(wire: Wire) -> Aligner {
+        Aligner {
+            wire,
+            expected: 0,
+            received: 0,
+            segments: vec![],
+            jumps: vec![],
+            altered: 0,
+            foreign: 0,
+            lost: VecDeque::new(),
+            scratch: vec![0; 1 << 16],
+        }
+    }
+
+    /// Bytes that arrived as they were sent so far.
+    pub fn recognised(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Whether every byte up to now arrived in order.
+    pub fn on_track(&self) -> bool {
+        self.lost.is_empty() && self.expected == self.received
+    }
+
+    /// Takes the next bytes that arrived.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        self.received += bytes.len() as u64;
+        if self.lost.is_empty() {
+            bytes = self.follow(bytes);
+        }
+        // Small portions, so that a stream which finds its way again is followed quickly.
+        while !bytes.is_empty() {
+            let (portion, rest) = bytes.split_at(bytes.len().min(PATIENCE));
+            self.lost.extend(portion);
+            bytes = rest;
+            if self.recover() {
+                bytes = self.follow_lost_then(bytes);
+            }
+        }
+    }
+
+    /// Accepts bytes as long as they are the expected ones; returns the rest.
+    fn follow<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
+        while !bytes.is_empty() {
+            let wanted = bytes.len().min(self.scratch.len());
+            let known = self.wire.fill(self.expected, &mut self.scratch[..wanted]);
+            let same = common_prefix(&bytes[..known], &self.scratch[..known]);
+            self.accept(same as u64);
+            bytes = &bytes[same..];
+            if same < wanted {
+                break;
+            }
+        }
+        bytes
+    }
+
+    fn accept(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
+        match self.segments.last_mut() {
+            Some(last) if last.end() == self.expected => last.len += count,
+            _ => self.segments.push(Segment { start: self.expected, len: count }),
+        }
+        self.expected += count;
+    }
+
+    /// After a recovery: follows what had piled up, then what comes after it.
+    fn follow_lost_then<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        loop {
+            let held: Vec<u8> = self.lost.drain(..).collect();
+            let rest = self.follow(&held);
+            if rest.is_empty() {
+                return self.follow(bytes);
+            }
+            self.lost.extend(rest);
+            if !self.recover() {
+                return bytes;
+            }
+        }
+    }
+
+    /// Looks for a whole cell in what has piled up and takes its place from it. Without one, keeps
+    /// waiting, but not for ever.
+    fn recover(&mut self) -> bool {
+        let held = self.lost.make_contiguous();
+        let found = held.windows(CELL).enumerate().find_map(|(index, window)| {
+            let offset = coding::offset_named_by(window)?;
+            (offset < self.wire.body_len()).then(|| (index, self.wire.of_body(offset)))
+        });
+        match found {
+            Some((index, at)) => {
+                self.jump(index, at);
+                true
+            }
+            None => {
+                if self.lost.len() > PATIENCE {
+                    let hopeless = self.lost.len() - (CELL - 1);
+                    self.lost.drain(..hopeless);
+                    self.foreign += hopeless as u64;
+                }
+                false
+            }
+        }
+    }
+
+    /// The byte at `index` of what has piled up turned out to be at `at` of the stream.
+    fn jump(&mut self, mut index: usize, mut at: u64) {
+        while index > 0 && at > 0 && self.lost[index - 1] == self.wire.byte(at - 1) {
+            index -= 1;
+            at -= 1;
+        }
+        let foreign = index as u64;
+        let received_at = self.received_before_lost();
+        self.lost.drain(..index);
+        if at == self.expected + foreign {
+            self.altered += foreign;
+            self.expected = at;
+            return;
+        }
+        self.foreign += foreign;
+        let mut slack = 0;
+        if foreign == 0 {
+            // The last bytes before the jump may as well be the first after it.
+            while slack < MOST_SLACK
+                && at > 0
+                && self
+                    .segments
+                    .last()
+                    .is_some_and(|last| last.len > 1 && last.end() == self.expected)
+                && self.wire.byte(self.expected - 1) == self.wire.byte(at - 1)
+            {
+                self.segments.last_mut().expect("checked above").len -= 1;
+                self.expected -= 1;
+                at -= 1;
+                slack += 1;
+            }
+        }
+        if self.jumps.len() < JUMPS_KEPT {
+            self.jumps.push(Jump {
+                received_at: received_at - slack,
+                from: self.expected,
+                to: at,
+                foreign,
+                slack,
+            });
+        }
+        self.expected = at;
+        self.accept(slack);
+    }
+
+    fn received_before_lost(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum::<u64>() + self.altered + self.foreign
+    }
+
+    /// Ends the comparison. What is missing is missing from the first `sent` bytes of the stream.
+    pub fn finish(mut self, sent: u64) -> Damage {
+        self.recognise_end();
+        self.foreign += self.lost.len() as u64;
+        let mut damage = Damage {
+            sent,
+            received: self.received,
+            altered: self.altered,
+            foreign: self.foreign,
+            ..Damage::default()
+        };
+        let mut sorted = self.segments.clone();
+        sorted.sort_by_key(|segment| segment.start);
+        // `covered` is the end of what has arrived without a gap below it.
+        let mut covered = 0;
+        for segment in &sorted {
+            if segment.start > covered {
+                damage.gaps.push(self.gap(covered, segment.start, sent));
+            }
+            damage.repeated += covered.min(segment.end()).saturating_sub(segment.start);
+            covered = covered.max(segment.end());
+        }
+        if covered < sent {
+            damage.gaps.push(self.gap(covered, sent, sent));
+        }
+        let mut highest = 0;
+        for segment in &self.segments {
+            damage.reordered += highest.min(segment.end()).saturating_sub(segment.start);
+            highest = highest.max(segment.end());
+        }
+        // What arrived again is repeated, not reordered.
+        damage.reordered = damage.reordered.saturating_sub(damage.repeated);
+        damage.segments = self.segments;
+        damage.jumps = self.jumps;
+        damage
+    }
+
+    /// The last bytes may be too few to hold a whole cell: then they are recognised if they are the
+    /// end of the stream.
+    fn recognise_end(&mut self) {
+        let held = self.lost.make_contiguous().to_vec();
+        let end = self.wire.len();
+        for index in held.len().saturating_sub(2 * CELL)..held.len() {
+            let rest = &held[index..];
+            let at = end.saturating_sub(rest.len() as u64);
+            let mut last = vec![0; rest.len()];
+            self.wire.fill(at, &mut last);
+            if last == rest {
+                self.jump(index, at);
+                let held: Vec<u8> = self.lost.drain(..).collect();
+                self.follow(&held);
+                return;
+            }
+        }
+    }
+
+    fn gap(&self, at: u64, end: u64, sent: u64) -> Gap {
+        let slack = self.jumps.iter().find(|jump| jump.from == at).map_or(0, |jump| jump.slack);
+        let body_at = self.wire.body_before(at);
+        Gap {
+            at,
+            len: end - at,
+            slack,
+            body_at,
+            body_len: self.wire.body_before(end) - body_at,
+            chunk: self.wire.chunk_at(at),
+            tail: end == sent,
+        }
+    }
+}
+
+fn common_prefix(left: &[u8], right: &[u8]) -> usize {
+    // Equality of whole slices is a single fast comparison; only a mismatch is worth a search.
+    if left == right {
+        return left.len();
+    }
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{CHUNK, Framing};
+
+    fn sent(wire: &Wire) -> Vec<u8> {
+        let mut bytes = vec![0; wire.len() as usize];
+        wire.fill(0, &mut bytes);
+        bytes
+    }
+
+    /// Judges `pieces` of the stream, arriving in portions of every awkward size.
+    fn judge(wire: &Wire, arrived: &[u8]) -> Damage {
+        let mut results = [1, 7, 1000, 65536, usize::MAX].map(|portion| {
+            let mut aligner = Aligner::new(wire.clone());
+            for bytes in arrived.chunks(portion.min(arrived.len().max(1))) {
+                aligner.push(bytes);
+            }
+            aligner.finish(wire.len())
+        });
+        for other in &results[1..] {
+            assert_eq!(other.gaps, results[0].gaps);
+            assert_eq!(other.segments, results[0].segments);
+            assert_eq!((other.altered, other.foreign), (results[0].altered, results[0].foreign));
+        }
+        std::mem::take(&mut results[0])
+    }
+
+    #[test]
+    fn what_arrives_whole_is_exact() {
+        for framing in [Framing::Chunked, Framing::ContentLength, Framing::Close] {
+            let wire = Wire::response(framing, 100_000);
+            assert!(judge(&wire, &sent(&wire)).is_exact());
+        }
+    }
+
+    #[test]
+    fn any_hole_is_found_with_its_exact_size_and_place() {
+        for framing in [Framing::Chunked, Framing::Close] {
+            let wire = Wire::response(framing, 200_000);
+            let bytes = sent(&wire);
+            for at in [200, 4096, 65_536, 65_543, 120_001] {
+                for len in [1, 15, 16, 17, 4096, 30_019, 65_536] {
+                    let mut arrived = bytes.clone();
+                    arrived.drain(at..at + len);
+                    let damage = judge(&wire, &arrived);
+                    let [gap] = damage.gaps[..] else {
+                        panic!("{framing:?} {at} {len}: {:?}", damage.gaps)
+                    };
+                    assert_eq!(gap.len, len as u64, "{framing:?} at {at}");
+                    let beginnings = gap.at..=gap.at + gap.slack;
+                    assert!(beginnings.contains(&(at as u64)), "{framing:?} {at} {gap:?}");
+                    assert_eq!((damage.foreign, damage.altered, damage.reordered), (0, 0, 0));
+                    assert!(!gap.tail);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_holes_are_a_list_with_a_total() {
+        let wire = Wire::response(Framing::Chunked, 300_000);
+        let mut arrived = sent(&wire);
+        arrived.truncate(arrived.len() - 10_000);
+        arrived.drain(200_000..250_000);
+        arrived.drain(100_000..100_500);
+        let damage = judge(&wire, &arrived);
+        let sizes: Vec<_> = damage.gaps.iter().map(|gap| (gap.len, gap.tail)).collect();
+        assert_eq!(sizes, [(500, false), (50_000, false), (10_000, true)]);
+        assert_eq!(damage.missing(), 60_500);
+    }
+
+    #[test]
+    fn a_hole_of_one_whole_chunk_is_seen() {
+        let wire = Wire::response(Framing::Chunked, 5 * CHUNK);
+        let chunk = wire.chunk_at(wire.of_body(2 * CHUNK)).unwrap();
+        let stride = wire.chunk_at(wire.of_body(3 * CHUNK)).unwrap().header_at - chunk.header_at;
+        let mut arrived = sent(&wire);
+        arrived.drain(chunk.header_at as usize..(chunk.header_at + stride) as usize);
+        let damage = judge(&wire, &arrived);
+        assert_eq!((damage.gaps[0].len, damage.gaps[0].body_len), (stride, CHUNK));
+    }
+
+    #[test]
+    fn blocks_in_the_wrong_order_are_reordered_and_nothing_is_missing() {
+        let wire = Wire::response(Framing::Close, 100_000);
+        let bytes = sent(&wire);
+        let arrived =
+            [&bytes[..30_000], &bytes[60_000..70_000], &bytes[30_000..60_000], &bytes[70_000..]];
+        let damage = judge(&wire, &arrived.concat());
+        assert_eq!(damage.gaps, []);
+        assert_eq!((damage.reordered, damage.repeated), (30_000, 0));
+    }
+
+    #[test]
+    fn bytes_sent_twice_are_repeated() {
+        let wire = Wire::response(Framing::Close, 100_000);
+        let bytes = sent(&wire);
+        let damage = judge(&wire, &[&bytes[..50_000], &bytes[40_000..]].concat());
+        assert_eq!((damage.repeated, damage.reordered, damage.missing()), (10_000, 0, 0));
+    }
+
+    #[test]
+    fn altered_and_foreign_bytes_are_told_apart() {
+        let wire = Wire::response(Framing::Close, 100_000);
+        let mut bytes = sent(&wire);
+        bytes[50_000..50_003].copy_from_slice(b"???");
+        let damage = judge(&wire, &bytes);
+        assert_eq!((damage.altered, damage.foreign), (3, 0));
+        let mut bytes = sent(&wire);
+        bytes.splice(50_000..50_000, *b"???");
+        let damage = judge(&wire, &bytes);
+        assert_eq!((damage.altered, damage.foreign, damage.missing()), (0, 3, 0));
+    }
+
+    #[test]
+    fn nothing_at_all_is_one_gap() {
+        let wire = Wire::response(Framing::Chunked, 1000);
+        let damage = judge(&wire, b"");
+        assert_eq!(damage.missing(), wire.len());
+        assert!(damage.gaps[0].tail);
+    }
+
+    #[test]
+    fn a_stranger_is_foreign() {
+        let wire = Wire::response(Framing::Close, 1000);
+        let damage = judge(&wire, &[b'x'; 20_000]);
+        assert_eq!(damage.missing(), wire.len());
+        assert_eq!(damage.foreign, 20_000);
+    }
+}

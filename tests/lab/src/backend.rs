@@ -1,0 +1,444 @@
+//! Backends that play a script of acts.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::poll::PollFlags;
+use nix::unistd::gettid;
+
+use crate::http::{End, Message};
+use crate::net::{self, ClosedPort, Moved};
+use crate::procfs;
+use crate::reading::{Judge, Reading};
+use crate::wire::Wire;
+
+/// A door between acts: it is closed until somebody opens it, and then stays open.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    /// A closed gate.
+    pub fn new() -> Gate {
+        Gate::default()
+    }
+
+    /// Lets everybody through from now on.
+    pub fn open(&self) {
+        *lock(&self.0.0) = true;
+        self.0.1.notify_all();
+    }
+
+    /// Whether it has been opened.
+    pub fn is_open(&self) -> bool {
+        *lock(&self.0.0)
+    }
+
+    fn wait(&self, patience: Duration) {
+        let open = lock(&self.0.0);
+        let _ = self.0.1.wait_timeout_while(open, patience, |open| !*open);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// One thing that a backend does on a connection. The request's head has been read before the first.
+#[derive(Clone)]
+pub enum Act {
+    /// Sends the response up to this offset of its stream, as fast as it is taken.
+    SendTo(u64),
+    /// Sends the rest of the response.
+    SendAll,
+    /// Sends an endless response until the gate opens, then the current chunk's rest and the end.
+    SendUntil(Gate),
+    /// Sends up to this offset, block by block, with a pause after each.
+    SendPaced { to: u64, block: u64, pause: Duration },
+    /// Waits until the gate opens.
+    Await(Gate),
+    /// Reads the request's body to its end, or until the gate opens and nothing more is there.
+    ReadBody(Gate),
+    /// Ends the own direction and goes on with the other.
+    HalfClose,
+    /// Closes with a reset. Without it, the end of the script closes in order.
+    Reset,
+}
+
+/// What a backend does when this target is asked for.
+#[derive(Clone)]
+pub struct Route {
+    /// The request's target, such as `/big`.
+    pub target: &'static str,
+    /// The request that is expected: what the proxy is to pass on.
+    pub request: Wire,
+    /// The response that is sent.
+    pub response: Wire,
+    /// The script.
+    pub acts: Vec<Act>,
+}
+
+impl Route {
+    /// Answers a plain GET with the whole response.
+    pub fn simple(target: &'static str, response: Wire) -> Route {
+        Route { target, request: Wire::get(target), response, acts: vec![Act::SendAll] }
+    }
+
+    /// Answers a plain GET by a script.
+    pub fn scripted(target: &'static str, response: Wire, acts: Vec<Act>) -> Route {
+        Route { target, request: Wire::get(target), response, acts }
+    }
+}
+
+/// What one connection to the backend has come to.
+#[derive(Default)]
+pub struct Progress {
+    /// Which route it took.
+    target: Mutex<Option<&'static str>>,
+    /// Bytes of the response that the kernel has taken.
+    sent: AtomicU64,
+    /// Bytes of the request that were read.
+    received: AtomicU64,
+    /// Acts begun.
+    acts: AtomicU64,
+    /// The script has ended and the socket is closed.
+    finished: AtomicBool,
+    /// The peer was gone before the script ended.
+    broken: AtomicBool,
+    /// It makes a pause of its own, so that its sleep means nothing.
+    pausing: AtomicBool,
+    thread: AtomicI32,
+    upload: Mutex<Option<Reading>>,
+    peer_port: AtomicU64,
+}
+
+impl Progress {
+    /// The target that was asked for, once the request's head has been read.
+    pub fn target(&self) -> Option<&'static str> {
+        *lock(&self.target)
+    }
+
+    /// Bytes of the response that the kernel has taken.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(SeqCst)
+    }
+
+    /// Bytes of the request that were read.
+    pub fn received(&self) -> u64 {
+        self.received.load(SeqCst)
+    }
+
+    /// Whether the script has ended and the socket is closed.
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(SeqCst)
+    }
+
+    /// Whether the peer was gone before the script ended.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(SeqCst)
+    }
+
+    /// Acts begun so far.
+    pub fn acts(&self) -> u64 {
+        self.acts.load(SeqCst)
+    }
+
+    /// The judgement over the request, once its body has been read.
+    pub fn upload(&self) -> Option<Reading> {
+        lock(&self.upload).clone()
+    }
+
+    /// The proxy's port on this connection.
+    pub fn peer_port(&self) -> u16 {
+        self.peer_port.load(SeqCst) as u16
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.is_finished()
+            && (self.pausing.load(SeqCst) || procfs::thread_runs(self.thread.load(SeqCst)))
+    }
+}
+
+/// A running backend. Dropping it closes everything.
+pub struct Backend {
+    /// Where it listens.
+    pub address: SocketAddr,
+    closed: Option<ClosedPort>,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    routes: Vec<Route>,
+    stop: AtomicBool,
+    connections: Mutex<Vec<Arc<Progress>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// How often a waiting thread looks whether it should stop.
+const BEAT: Duration = Duration::from_millis(20);
+
+impl Backend {
+    /// Listens on a free port of 127.0.0.1 and plays the route of whatever is asked for; the first
+    /// one where nothing fits.
+    ///
+    /// # Errors
+    /// Those of the socket calls.
+    pub fn start(routes: Vec<Route>) -> io::Result<Backend> {
+        let mut backend = Backend::refusing(routes)?;
+        backend.open()?;
+        Ok(backend)
+    }
+
+    /// Has a port that refuses connections, until [`Backend::open`].
+    ///
+    /// # Errors
+    /// Those of the socket calls.
+    pub fn refusing(routes: Vec<Route>) -> io::Result<Backend> {
+        let closed = ClosedPort::bind()?;
+        let shared = Shared {
+            routes,
+            stop: AtomicBool::new(false),
+            connections: Mutex::default(),
+            threads: Mutex::default(),
+        };
+        Ok(Backend {
+            address: closed.address()?,
+            closed: Some(closed),
+            shared: Arc::new(shared),
+            acceptor: None,
+        })
+    }
+
+    /// Begins to accept.
+    ///
+    /// # Errors
+    /// Those of listen(2).
+    pub fn open(&mut self) -> io::Result<()> {
+        let Some(closed) = self.closed.take() else { return Ok(()) };
+        let listener = closed.open()?;
+        listener.set_nonblocking(true)?;
+        let shared = self.shared.clone();
+        self.acceptor = Some(thread::spawn(move || accept(&listener, &shared)));
+        Ok(())
+    }
+
+    /// All connections so far, oldest first.
+    pub fn connections(&self) -> Vec<Arc<Progress>> {
+        lock(&self.shared.connections).clone()
+    }
+
+    /// The connections that asked for `target`, oldest first.
+    pub fn asked_for(&self, target: &str) -> Vec<Arc<Progress>> {
+        self.connections()
+            .into_iter()
+            .filter(|progress| progress.target() == Some(target))
+            .collect()
+    }
+
+    /// A number that changes whenever anything does.
+    pub(crate) fn counters(&self) -> Vec<u64> {
+        let mut counters = vec![];
+        for progress in lock(&self.shared.connections).iter() {
+            counters.extend([progress.sent(), progress.received(), progress.acts()]);
+            counters.push(progress.is_finished().into());
+        }
+        counters
+    }
+
+    /// Whether some connection could go on by itself.
+    pub(crate) fn is_busy(&self) -> bool {
+        lock(&self.shared.connections).iter().any(|progress| progress.is_busy())
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, SeqCst);
+        let threads = self.acceptor.take().into_iter();
+        for thread in threads.chain(std::mem::take(&mut *lock(&self.shared.threads))) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    while !shared.stop.load(SeqCst) {
+        let Ok((stream, peer)) = listener.accept() else {
+            net::wait_ready(listener, PollFlags::POLLIN, BEAT);
+            continue;
+        };
+        let progress = Arc::new(Progress::default());
+        progress.peer_port.store(peer.port().into(), SeqCst);
+        // Busy until its thread has begun and can be looked at.
+        progress.pausing.store(true, SeqCst);
+        lock(&shared.connections).push(progress.clone());
+        let actor_shared = shared.clone();
+        let thread = thread::spawn(move || {
+            progress.thread.store(gettid().as_raw(), SeqCst);
+            progress.pausing.store(false, SeqCst);
+            let done =
+                stream.set_nonblocking(true).is_ok() && play(&stream, &actor_shared, &progress);
+            progress.broken.store(!done, SeqCst);
+            drop(stream);
+            progress.finished.store(true, SeqCst);
+        });
+        lock(&shared.threads).push(thread);
+    }
+}
+
+/// Plays a route's script; says whether it got to its end.
+fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
+    let actor = Actor { stream, shared, progress };
+    let Some((route, mut request)) = actor.read_head() else { return false };
+    let response = &route.response;
+    for act in &route.acts {
+        progress.acts.fetch_add(1, SeqCst);
+        let done = match act {
+            Act::SendTo(to) => actor.send(response, (*to).min(response.len()), None),
+            Act::SendAll => actor.send(response, response.len(), None),
+            Act::SendUntil(gate) => {
+                actor.send(response, u64::MAX, Some(gate)) && {
+                    response.end_after(progress.sent());
+                    actor.send(response, response.len(), None)
+                }
+            }
+            Act::SendPaced { to, block, pause } => actor.send_paced(response, *to, *block, *pause),
+            Act::Await(gate) => actor.wait(gate),
+            Act::ReadBody(gate) => {
+                let end = actor.read_body(&mut request, gate);
+                let judge =
+                    std::mem::replace(&mut request, Judge::new(&route.request, Message::Request));
+                *lock(&progress.upload) = Some(judge.finish(route.request.len(), end));
+                true
+            }
+            Act::HalfClose => stream.shutdown(std::net::Shutdown::Write).is_ok(),
+            Act::Reset => net::reset_on_close(stream).is_ok(),
+        };
+        if !done {
+            return false;
+        }
+    }
+    true
+}
+
+/// One connection, played by one thread.
+struct Actor<'a> {
+    stream: &'a TcpStream,
+    shared: &'a Shared,
+    progress: &'a Progress,
+}
+
+impl Actor<'_> {
+    fn stopped(&self) -> bool {
+        self.shared.stop.load(SeqCst)
+    }
+
+    fn wait(&self, gate: &Gate) -> bool {
+        while !gate.is_open() && !self.stopped() {
+            gate.wait(BEAT);
+        }
+        !self.stopped()
+    }
+
+    /// Reads until the head is complete and finds its route.
+    fn read_head(&self) -> Option<(Route, Judge)> {
+        let mut start = vec![];
+        let mut head = crate::http::Decoder::new(Message::Request);
+        while !head.has_head() {
+            // Little at a time: a body that is not to be read yet should stay in the kernel.
+            let mut bytes = [0; 512];
+            match self.read(&mut bytes)? {
+                Moved::Bytes(count) => {
+                    head.push(&bytes[..count], |_| {});
+                    start.extend(&bytes[..count]);
+                }
+                _ => return None,
+            }
+        }
+        let routes = &self.shared.routes;
+        let asked = head.target.unwrap_or_default();
+        let route = routes.iter().find(|route| route.target == asked).or(routes.first())?;
+        let mut judge = Judge::new(&route.request, Message::Request);
+        judge.push(&start);
+        *lock(&self.progress.target) = Some(route.target);
+        Some((route.clone(), judge))
+    }
+
+    /// Reads something, waiting for it. `None`: it is time to stop.
+    fn read(&self, buffer: &mut [u8]) -> Option<Moved> {
+        while !self.stopped() {
+            match net::read_now(self.stream, buffer) {
+                Moved::Nothing => net::wait_ready(self.stream, PollFlags::POLLIN, BEAT),
+                other => {
+                    if let Moved::Bytes(count) = other {
+                        self.progress.received.fetch_add(count as u64, SeqCst);
+                    }
+                    return Some(other);
+                }
+            }
+        }
+        None
+    }
+
+    fn read_body(&self, judge: &mut Judge, enough: &Gate) -> End {
+        let mut block = vec![0; 1 << 16];
+        while !judge.decoder.is_complete() && !self.stopped() {
+            match net::read_now(self.stream, &mut block) {
+                Moved::Bytes(count) => {
+                    self.progress.received.fetch_add(count as u64, SeqCst);
+                    judge.push(&block[..count]);
+                }
+                Moved::Nothing if enough.is_open() => return End::Open,
+                Moved::Nothing => net::wait_ready(self.stream, PollFlags::POLLIN, BEAT),
+                Moved::Fin => return End::Fin,
+                Moved::Reset => return End::Reset,
+            }
+        }
+        End::Open
+    }
+
+    /// Sends up to `to`, or until the gate opens. False when the peer is gone or it is time to stop.
+    fn send(&self, response: &Wire, to: u64, until: Option<&Gate>) -> bool {
+        let mut block = vec![0; 1 << 16];
+        let mut held = 0..0;
+        loop {
+            let sent = self.progress.sent();
+            if sent >= to || until.is_some_and(Gate::is_open) {
+                return true;
+            }
+            if self.stopped() {
+                return false;
+            }
+            if held.is_empty() {
+                let wanted = (to - sent).min(block.len() as u64) as usize;
+                held = 0..response.fill(sent, &mut block[..wanted]);
+            }
+            match net::write_now(self.stream, &block[held.clone()]) {
+                Moved::Bytes(count) => {
+                    held.start += count;
+                    self.progress.sent.fetch_add(count as u64, SeqCst);
+                }
+                Moved::Nothing => net::wait_ready(self.stream, PollFlags::POLLOUT, BEAT),
+                Moved::Fin | Moved::Reset => return false,
+            }
+        }
+    }
+
+    fn send_paced(&self, response: &Wire, to: u64, block: u64, pause: Duration) -> bool {
+        let to = to.min(response.len());
+        while self.progress.sent() < to {
+            let next = (self.progress.sent() + block).min(to);
+            if !self.send(response, next, None) {
+                return false;
+            }
+            self.progress.pausing.store(true, SeqCst);
+            thread::sleep(pause);
+            self.progress.pausing.store(false, SeqCst);
+        }
+        true
+    }
+}

@@ -1,0 +1,196 @@
+//! Clients: what they read, and when, is the experiment's to decide.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use nix::poll::PollFlags;
+use serde::Serialize;
+
+use crate::http::{End, Message};
+use crate::net::{self, Moved, Window};
+use crate::reading::{Judge, Reading};
+use crate::wire::Wire;
+
+/// A client of the proxy. It moves only when it is told to.
+pub struct Client {
+    stream: TcpStream,
+    request: Wire,
+    response: Wire,
+    sent: u64,
+    judge: Judge,
+    received: u64,
+    end: End,
+    /// What arrived, as far as it is kept for the evidence.
+    record: Vec<u8>,
+    block: Vec<u8>,
+}
+
+/// The bytes on both sides of a place where the stream jumps.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evidence {
+    /// How many bytes had arrived before the jump.
+    pub received_at: u64,
+    /// Up to 48 bytes before it.
+    pub before: Vec<u8>,
+    /// Up to 48 bytes after it.
+    pub after: Vec<u8>,
+}
+
+/// The most that is kept of what arrived, in bytes.
+const RECORD: usize = 32 << 20;
+
+/// Bytes of evidence on each side of a jump.
+const AROUND: u64 = 48;
+
+/// The most that one read takes, in bytes.
+const BLOCK: usize = 1 << 16;
+
+impl Client {
+    /// Connects to the proxy; expects `response` to a request for `request`. Sends nothing yet.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    pub fn connect(
+        proxy: SocketAddr,
+        window: Window,
+        request: &Wire,
+        response: &Wire,
+    ) -> io::Result<Client> {
+        Ok(Client {
+            stream: net::connect(proxy, window)?,
+            request: request.clone(),
+            response: response.clone(),
+            sent: 0,
+            judge: Judge::new(response, Message::Response),
+            received: 0,
+            end: End::Open,
+            record: vec![],
+            block: vec![0; BLOCK],
+        })
+    }
+
+    /// Sends what the kernel takes of the rest of the request.
+    pub fn send_now(&mut self) -> Moved {
+        let left = (self.request.len() - self.sent).min(self.block.len() as u64) as usize;
+        if left == 0 {
+            return Moved::Nothing;
+        }
+        self.request.fill(self.sent, &mut self.block[..left]);
+        let moved = net::write_now(&self.stream, &self.block[..left]);
+        if let Moved::Bytes(count) = moved {
+            self.sent += count as u64;
+        }
+        moved
+    }
+
+    /// Whether the whole request has been sent.
+    pub fn has_sent_all(&self) -> bool {
+        self.sent == self.request.len()
+    }
+
+    /// Bytes of the request sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Reads what is there, `most` bytes at most.
+    pub fn read_now(&mut self, most: usize) -> Moved {
+        if self.end != End::Open {
+            return Moved::Nothing;
+        }
+        let most = most.min(self.block.len());
+        let moved = net::read_now(&self.stream, &mut self.block[..most]);
+        match moved {
+            Moved::Bytes(count) => {
+                let bytes = &self.block[..count];
+                self.received += count as u64;
+                self.judge.push(bytes);
+                if self.record.len() + count <= RECORD {
+                    self.record.extend(bytes);
+                }
+            }
+            Moved::Fin => self.end = End::Fin,
+            Moved::Reset => self.end = End::Reset,
+            Moved::Nothing => {}
+        }
+        moved
+    }
+
+    /// Waits until there is something to read, or until `patience` is over.
+    pub fn wait_readable(&self, patience: Duration) {
+        net::wait_ready(&self.stream, PollFlags::POLLIN, patience);
+    }
+
+    /// Bytes received.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes of the whole response.
+    pub fn expected(&self) -> u64 {
+        self.response.len()
+    }
+
+    /// How the stream ended, if it has.
+    pub fn end(&self) -> End {
+        self.end
+    }
+
+    /// Whether the stream has ended.
+    pub fn has_ended(&self) -> bool {
+        self.end != End::Open
+    }
+
+    /// Whether the response is complete, as its framing tells it.
+    pub fn is_complete(&self) -> bool {
+        self.judge.decoder.is_complete()
+    }
+
+    /// The status of the response, once its head has come.
+    pub fn status(&self) -> Option<u16> {
+        self.judge.decoder.status
+    }
+
+    /// The own port.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn port(&self) -> io::Result<u16> {
+        Ok(self.stream.local_addr()?.port())
+    }
+
+    /// Closes the connection by a reset.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn reset(self) -> io::Result<()> {
+        net::reset_on_close(&self.stream)
+    }
+
+    /// Judges what arrived by the first `sent` bytes of the response, and brings the evidence.
+    pub fn finish(self, sent: u64) -> (Reading, Vec<Evidence>) {
+        let reading = self.judge.finish(sent, self.end);
+        let evidence = match reading.offsets {
+            crate::reading::Offsets::Body => vec![],
+            crate::reading::Offsets::Stream => reading
+                .damage
+                .jumps
+                .iter()
+                .filter(|jump| jump.received_at + jump.foreign < self.record.len() as u64)
+                .take(4)
+                .map(|jump| {
+                    let at = jump.received_at as usize;
+                    let from = jump.received_at.saturating_sub(AROUND) as usize;
+                    let to = (at + AROUND as usize).min(self.record.len());
+                    Evidence {
+                        received_at: jump.received_at,
+                        before: self.record[from..at].to_vec(),
+                        after: self.record[at..to].to_vec(),
+                    }
+                })
+                .collect(),
+        };
+        (reading, evidence)
+    }
+}

@@ -1,0 +1,346 @@
+//! Takes HTTP/1 messages apart as they arrive: where the head ends, what is body, whether the framing
+//! held, and what curl would say of it.
+
+use serde::Serialize;
+
+/// How an incoming stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Still open.
+    Open,
+    /// An orderly end (FIN): `read` returned 0.
+    Fin,
+    /// A reset (RST): `read` returned ECONNRESET.
+    Reset,
+}
+
+/// What kind of message is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// From a server.
+    Response,
+    /// From a client.
+    Request,
+}
+
+/// What is wrong with a message that cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Malformed {
+    /// The head is not HTTP.
+    Head,
+    /// Something else than a hexadecimal number where the size of a chunk belongs.
+    ChunkSize,
+    /// More than 16 hexadecimal digits there.
+    ChunkSizeTooLong,
+    /// After the data of a chunk comes something else than a line end. curl's CHUNKE_BAD_CHUNK,
+    /// number 3: the "Problem (3)" of curl 7.22 to 7.35.
+    ChunkEnd,
+}
+
+/// How far a message got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// To its end, as its framing tells it.
+    Complete,
+    /// It stopped before its end.
+    Cut {
+        /// Bytes of body still due, where a Content-Length told.
+        due: Option<u64>,
+    },
+    /// It broke.
+    Malformed(Malformed),
+    /// Nothing came at all.
+    Nothing,
+}
+
+/// What curl makes of a response: the exit status and the words of curl 7.36.0 to 8.x.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Curl {
+    /// Exit status.
+    pub exit: u8,
+    /// What follows `curl: (N) ` on stderr; empty where curl is content.
+    pub words: String,
+}
+
+/// The most bytes that a head may take here.
+const HEAD_LIMIT: usize = 64 * 1024;
+
+#[derive(Clone, Debug)]
+enum State {
+    Head(Vec<u8>),
+    Sized { left: u64 },
+    UntilClose,
+    ChunkSize(Vec<u8>),
+    ChunkData { left: u64 },
+    ChunkEnd { seen: u8 },
+    Trailer(Vec<u8>),
+    Complete,
+    Malformed(Malformed),
+}
+
+/// Decodes one message, given portion by portion.
+pub struct Decoder {
+    message: Message,
+    state: State,
+    /// The head's first line and fields as they arrived.
+    head: Vec<u8>,
+    /// Status of a response.
+    pub status: Option<u16>,
+    /// Target of a request.
+    pub target: Option<String>,
+}
+
+impl Decoder {
+    /// Expects a message of that kind.
+    pub fn new(message: Message) -> Decoder {
+        Decoder { message, state: State::Head(vec![]), head: vec![], status: None, target: None }
+    }
+
+    /// Whether the head has been read.
+    pub fn has_head(&self) -> bool {
+        !matches!(self.state, State::Head(_))
+    }
+
+    /// The head as it arrived; empty until it is complete.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Whether the message is complete: nothing more belongs to it.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.state, State::Complete)
+    }
+
+    /// Whether decoding had to be given up.
+    pub fn is_malformed(&self) -> bool {
+        matches!(self.state, State::Malformed(_))
+    }
+
+    /// Takes the next bytes and hands every piece of body to `body`.
+    pub fn push(&mut self, mut bytes: &[u8], mut body: impl FnMut(&[u8])) {
+        while !bytes.is_empty() {
+            let used = match &mut self.state {
+                State::Head(_) => self.head_bytes(bytes),
+                State::Sized { left } | State::ChunkData { left } => {
+                    let count = (*left).min(bytes.len() as u64) as usize;
+                    body(&bytes[..count]);
+                    *left -= count as u64;
+                    if *left == 0 {
+                        self.state = match self.state {
+                            State::ChunkData { .. } => State::ChunkEnd { seen: 0 },
+                            _ => State::Complete,
+                        };
+                    }
+                    count
+                }
+                State::UntilClose => {
+                    body(bytes);
+                    bytes.len()
+                }
+                State::ChunkSize(line) => {
+                    line.push(bytes[0]);
+                    match httparse::parse_chunk_size(line) {
+                        Ok(httparse::Status::Complete((_, 0))) => {
+                            self.state = State::Trailer(vec![])
+                        }
+                        Ok(httparse::Status::Complete((_, left))) => {
+                            self.state = State::ChunkData { left };
+                        }
+                        Ok(httparse::Status::Partial) => {}
+                        Err(_) => {
+                            let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+                            self.state = State::Malformed(if digits > 16 {
+                                Malformed::ChunkSizeTooLong
+                            } else {
+                                Malformed::ChunkSize
+                            });
+                        }
+                    }
+                    1
+                }
+                State::ChunkEnd { seen } => {
+                    self.state = match (bytes[0], *seen) {
+                        (b'\r', 0) => State::ChunkEnd { seen: 1 },
+                        (b'\n', 1) => State::ChunkSize(vec![]),
+                        _ => State::Malformed(Malformed::ChunkEnd),
+                    };
+                    1
+                }
+                State::Trailer(line) => {
+                    line.push(bytes[0]);
+                    if line.ends_with(b"\n") {
+                        self.state = match line[..] {
+                            [b'\r', b'\n'] | [b'\n'] => State::Complete,
+                            _ => State::Trailer(vec![]),
+                        };
+                    }
+                    1
+                }
+                State::Complete | State::Malformed(_) => return,
+            };
+            bytes = &bytes[used..];
+        }
+    }
+
+    /// Collects the head; returns how many of `bytes` belong to it.
+    fn head_bytes(&mut self, bytes: &[u8]) -> usize {
+        let State::Head(head) = &mut self.state else { unreachable!("only called in the head") };
+        let before = head.len();
+        head.extend(bytes);
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let parsed = match self.message {
+            Message::Response => {
+                let mut response = httparse::Response::new(&mut fields);
+                response.parse(head).map(|status| {
+                    (status, response.code, None, body_of(response.headers, self.message))
+                })
+            }
+            Message::Request => {
+                let mut request = httparse::Request::new(&mut fields);
+                request.parse(head).map(|status| {
+                    let target = request.path.map(str::to_string);
+                    (status, None, target, body_of(request.headers, self.message))
+                })
+            }
+        };
+        match parsed {
+            Ok((httparse::Status::Complete(length), status, target, body)) => {
+                self.head = head[..length].to_vec();
+                self.status = status;
+                self.target = target;
+                self.state = match status {
+                    // An interim response: the real one follows.
+                    Some(100..=199) => State::Head(vec![]),
+                    _ => body,
+                };
+                length - before
+            }
+            Ok((httparse::Status::Partial, ..)) if head.len() < HEAD_LIMIT => bytes.len(),
+            _ => {
+                self.state = State::Malformed(Malformed::Head);
+                bytes.len()
+            }
+        }
+    }
+
+    /// How far the message got, now that its stream has ended in that way.
+    pub fn framing(&self, end: End) -> Framing {
+        match &self.state {
+            State::Complete => Framing::Complete,
+            State::Malformed(how) => Framing::Malformed(*how),
+            State::Head(head) if head.is_empty() && self.head.is_empty() => Framing::Nothing,
+            State::UntilClose if end == End::Fin => Framing::Complete,
+            State::Sized { left } => Framing::Cut { due: Some(*left) },
+            _ => Framing::Cut { due: None },
+        }
+    }
+
+    /// What curl would say of this response.
+    pub fn curl(&self, end: End) -> Curl {
+        let (exit, words) = match (self.framing(end), end) {
+            (Framing::Complete, _) => (0, String::new()),
+            (Framing::Malformed(how), _) => match how {
+                Malformed::Head => (1, "Received HTTP/0.9 when not allowed".into()),
+                Malformed::ChunkSize => {
+                    let words = "Illegal or missing hexadecimal sequence in chunked-encoding";
+                    (56, words.into())
+                }
+                Malformed::ChunkSizeTooLong => {
+                    (56, "Too long hexadecimal number in chunked-encoding".into())
+                }
+                Malformed::ChunkEnd => (56, "Malformed encoding found in chunked-encoding".into()),
+            },
+            (_, End::Reset) => (56, "Recv failure: Connection reset by peer".into()),
+            (_, End::Open) => (28, "Operation timed out".into()),
+            (Framing::Nothing, End::Fin) => (52, "Empty reply from server".into()),
+            (Framing::Cut { due: Some(due) }, End::Fin) => {
+                (18, format!("transfer closed with {due} bytes remaining to read"))
+            }
+            (Framing::Cut { due: None }, End::Fin) => {
+                (18, "transfer closed with outstanding read data remaining".into())
+            }
+        };
+        Curl { exit, words }
+    }
+}
+
+/// How the body is framed after these header fields (RFC 9112, section 6.3).
+fn body_of(fields: &[httparse::Header], message: Message) -> State {
+    let value = |name: &str| {
+        let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(field.value).ok()
+    };
+    if value("Transfer-Encoding")
+        .is_some_and(|coding| coding.to_ascii_lowercase().ends_with("chunked"))
+    {
+        return State::ChunkSize(vec![]);
+    }
+    match (value("Content-Length").map(str::parse::<u64>), message) {
+        (Some(Ok(0)), _) | (None, Message::Request) => State::Complete,
+        (Some(Ok(left)), _) => State::Sized { left },
+        (Some(Err(_)), _) => State::Malformed(Malformed::Head),
+        (None, Message::Response) => State::UntilClose,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(stream: &[u8], end: End) -> (Vec<u8>, Framing, Curl) {
+        let mut body = vec![];
+        let mut whole = Decoder::new(Message::Response);
+        whole.push(stream, |bytes| body.extend(bytes));
+        let mut again = vec![];
+        let mut bytewise = Decoder::new(Message::Response);
+        stream.iter().for_each(|&byte| bytewise.push(&[byte], |bytes| again.extend(bytes)));
+        assert_eq!(body, again);
+        assert_eq!(whole.framing(end), bytewise.framing(end));
+        (body, whole.framing(end), whole.curl(end))
+    }
+
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    #[test]
+    fn a_whole_message_is_complete() {
+        let stream = format!("{CHUNKED}3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
+        let (body, framing, curl) = decode(stream.as_bytes(), End::Open);
+        assert_eq!(body, b"abc0123456789abcdef");
+        assert_eq!((framing, curl.exit), (Framing::Complete, 0));
+    }
+
+    #[test]
+    fn each_kind_of_damage_gets_curls_words() {
+        let cases = [
+            (format!("{CHUNKED}3\r\nabcd\r\n"), End::Fin, 56, "Malformed encoding found"),
+            (format!("{CHUNKED}xyz\r\n"), End::Fin, 56, "Illegal or missing hexadecimal"),
+            (format!("{CHUNKED}{}\r\n", "1".repeat(17)), End::Fin, 56, "Too long hexadecimal"),
+            (format!("{CHUNKED}3\r\nab"), End::Fin, 18, "outstanding read data"),
+            (format!("{CHUNKED}3\r\nab"), End::Reset, 56, "Recv failure: Connection reset"),
+            (String::new(), End::Fin, 52, "Empty reply"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1234".into(),
+                End::Fin,
+                18,
+                "5 bytes remaining",
+            ),
+            ("HTTP/1.0 200 OK\r\n\r\n1234".into(), End::Fin, 0, ""),
+        ];
+        for (stream, end, exit, words) in cases {
+            let (_, _, curl) = decode(stream.as_bytes(), end);
+            assert_eq!(curl.exit, exit, "{stream:?}");
+            assert!(curl.words.contains(words), "{stream:?}: {}", curl.words);
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_length_has_no_body() {
+        let mut decoder = Decoder::new(Message::Request);
+        decoder.push(b"GET /small HTTP/1.1\r\nHost: lab\r\n\r\n", |_| panic!("no body"));
+        assert!(decoder.is_complete());
+        assert_eq!(decoder.target.as_deref(), Some("/small"));
+    }
+}

@@ -1,0 +1,218 @@
+//! What `/proc` tells: the state of processes (proc(5)) and the queues of sockets (proc_net_tcp).
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// One end of a TCP connection, from `/proc/net/tcp` or `tcp6`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Socket {
+    /// Own port.
+    pub local: u16,
+    /// The other end's port.
+    pub remote: u16,
+    /// As in the kernel's `tcp_states.h`: 1 established, 8 close-wait, 10 listening, …
+    pub state: u8,
+    /// Bytes written by the program and not yet acknowledged by the other end.
+    pub send_queue: u64,
+    /// Bytes received and not yet read by the program. An unread FIN counts as one.
+    pub receive_queue: u64,
+}
+
+/// The state of a listening socket in the kernel's `tcp_states.h`.
+pub const LISTEN: u8 = 10;
+
+/// The state of a socket whose peer has sent its FIN while this side has not.
+pub const CLOSE_WAIT: u8 = 8;
+
+/// The state of a socket that is closed and waits for old segments to die out.
+const TIME_WAIT: u8 = 6;
+
+/// The sockets in which one of `ports` takes part, sorted.
+pub fn sockets(ports: &[u16]) -> Vec<Socket> {
+    let mut found = vec![];
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        found.extend(text.lines().skip(1).filter_map(parse_socket).filter(|socket| {
+            (ports.contains(&socket.local) || ports.contains(&socket.remote))
+                && socket.state != TIME_WAIT
+        }));
+    }
+    found.sort();
+    found
+}
+
+/// Whether some socket listens on `port`.
+pub fn is_listening(port: u16) -> bool {
+    sockets(&[port]).iter().any(|socket| socket.state == LISTEN && socket.local == port)
+}
+
+fn parse_socket(line: &str) -> Option<Socket> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let mut port = || u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok();
+    let (local, remote) = (port()?, port()?);
+    let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+    let (send, receive) = fields.next()?.split_once(':')?;
+    Some(Socket {
+        local,
+        remote,
+        state,
+        send_queue: u64::from_str_radix(send, 16).ok()?,
+        receive_queue: u64::from_str_radix(receive, 16).ok()?,
+    })
+}
+
+/// What a group of processes is doing.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Vitals {
+    /// Its processes.
+    pub processes: Vec<i32>,
+    /// A thread runs, or waits for nothing but a processor or a disk.
+    pub running: bool,
+    /// Every thread is stopped by a signal.
+    pub stopped: bool,
+    /// Time on a processor, in nanoseconds, of all threads that live.
+    pub cpu_ns: u64,
+    /// Resident memory in KiB.
+    pub memory_kib: u64,
+    /// Open descriptors.
+    pub descriptors: usize,
+}
+
+/// One line of the process table.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Its parent's id.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// `R` running, `S` sleeping, `D` waiting for a disk, `T` stopped, `Z` ended, …
+    pub state: char,
+}
+
+/// All processes.
+pub fn processes() -> Vec<Process> {
+    numbers_in("/proc")
+        .into_iter()
+        .filter_map(|pid| process(&format!("/proc/{pid}/stat")))
+        .collect()
+}
+
+/// The members of `group` and all their descendants.
+pub fn family(group: i32) -> Vec<i32> {
+    let table = processes();
+    let mut members: Vec<i32> = vec![];
+    loop {
+        let before = members.len();
+        for process in &table {
+            let belongs = process.group == group || members.contains(&process.parent);
+            if belongs && !members.contains(&process.pid) && process.state != 'Z' {
+                members.push(process.pid);
+            }
+        }
+        if members.len() == before {
+            return members;
+        }
+    }
+}
+
+/// Looks at these processes. `memory` and `descriptors` take longer to find out than the rest.
+pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
+    let mut vitals =
+        Vitals { processes: pids.to_vec(), stopped: !pids.is_empty(), ..Vitals::default() };
+    for pid in pids {
+        for thread in numbers_in(format!("/proc/{pid}/task")) {
+            let task = format!("/proc/{pid}/task/{thread}");
+            let Some(process) = process(&format!("{task}/stat")) else { continue };
+            vitals.running |= matches!(process.state, 'R' | 'D');
+            vitals.stopped &= matches!(process.state, 'T' | 't' | 'Z');
+            vitals.cpu_ns += on_cpu_ns(&task);
+        }
+        if thoroughly {
+            vitals.memory_kib += status_kib(*pid, "RssAnon:") + status_kib(*pid, "RssShmem:");
+            vitals.descriptors += numbers_in(format!("/proc/{pid}/fd")).len();
+        }
+    }
+    vitals
+}
+
+/// Whether a thread of this process runs or is about to. One that has ended does not.
+pub fn thread_runs(thread: i32) -> bool {
+    process(&format!("/proc/self/task/{thread}/stat"))
+        .is_some_and(|process| matches!(process.state, 'R' | 'D'))
+}
+
+/// Nanoseconds that a task has spent on a processor (Documentation/scheduler/sched-stats.rst).
+pub fn on_cpu_ns(task: &str) -> u64 {
+    fs::read_to_string(format!("{task}/schedstat"))
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn process(stat: &str) -> Option<Process> {
+    let text = fs::read_to_string(stat).ok()?;
+    let (pid, rest) = text.split_once(" (")?;
+    // The name may hold anything, spaces and brackets too: what follows its last bracket is safe.
+    let mut fields = rest.rsplit_once(") ")?.1.split_ascii_whitespace();
+    Some(Process {
+        pid: pid.parse().ok()?,
+        state: fields.next()?.chars().next()?,
+        parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+    })
+}
+
+fn status_kib(pid: i32, field: &str) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+            line.split_ascii_whitespace().next()?.parse().ok()
+        })
+        .unwrap_or(0)
+}
+
+fn numbers_in(directory: impl AsRef<Path>) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(directory) else { return vec![] };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The three numbers of a sysctl such as `net.ipv4.tcp_rmem`: least, initial, most, in bytes.
+pub fn sysctl_triple(name: &str) -> Option<[u64; 3]> {
+    let text = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
+    let numbers: Vec<u64> = text.split_ascii_whitespace().filter_map(|n| n.parse().ok()).collect();
+    numbers.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_process_is_alive_and_owns_descriptors() {
+        let pid = std::process::id() as i32;
+        let vitals = vitals(&[pid], true);
+        assert!(vitals.running && !vitals.stopped);
+        assert!(vitals.cpu_ns > 0 && vitals.memory_kib > 0 && vitals.descriptors >= 3);
+    }
+
+    #[test]
+    fn a_listener_and_unread_bytes_are_seen() {
+        use std::io::Write;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(is_listening(port));
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        client.write_all(b"seven!!").unwrap();
+        let queued: u64 = sockets(&[port])
+            .iter()
+            .filter(|socket| socket.local == port && socket.state != LISTEN)
+            .map(|socket| socket.receive_queue)
+            .sum();
+        assert_eq!(queued, 7);
+    }
+}

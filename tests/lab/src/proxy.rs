@@ -1,0 +1,306 @@
+//! The proxy under test: any program that can be started by a command.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::net::ReservedPort;
+use crate::procfs::{self, Vitals};
+
+/// How to start a proxy.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// What it is called in reports.
+    pub name: String,
+    /// Program and arguments, with the placeholders `{listen}`, `{backend}`, `{listen_port}` and
+    /// `{backend_port}`.
+    pub command: Vec<String>,
+    /// Whether it takes port 0 and says in its first line which port that became.
+    pub announces: bool,
+    /// How long it may take until it listens.
+    pub patience: Duration,
+}
+
+impl Spec {
+    /// A step of the workbook, by the path of its binary.
+    pub fn step(path: impl Into<PathBuf>) -> Spec {
+        let path = path.into();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let command = vec![path.to_string_lossy().into(), "{listen}".into(), "{backend}".into()];
+        Spec { name, command, announces: true, patience: PATIENCE }
+    }
+
+    /// Any program. Its name is that of the file.
+    pub fn foreign(command: Vec<String>) -> Spec {
+        let name = command.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+        Spec { name: name.to_string_lossy().into(), command, announces: false, patience: PATIENCE }
+    }
+}
+
+/// How long a program may take until it listens, unless told otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there is no proxy to test.
+#[derive(Clone, Debug)]
+pub enum StartFailure {
+    /// The program could not be run at all.
+    NotRun(String),
+    /// It ended before it listened.
+    Exited(String),
+    /// It lives, but nothing listens.
+    NeverListened(String),
+}
+
+/// A running proxy. Dropping it ends its whole process group.
+pub struct Proxy {
+    child: Child,
+    group: Pid,
+    /// Where it listens.
+    pub address: SocketAddr,
+    stderr: Arc<Mutex<Tail>>,
+    /// Sets its processes apart from all others, wherever they have gone.
+    marker: String,
+    family: Mutex<(Instant, Vec<i32>)>,
+    _port: Option<ReservedPort>,
+}
+
+/// The end of what a program has said.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+/// Groups that must not outlive this process, for [`end_all`].
+static GROUPS: Mutex<Vec<Pid>> = Mutex::new(vec![]);
+
+/// Ends every proxy that still runs. For the moment before the laboratory itself is ended.
+pub fn end_all() {
+    for group in GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
+        let _ = killpg(*group, Signal::SIGKILL);
+    }
+}
+
+impl Proxy {
+    /// Starts a proxy in front of `backend` and waits until it listens.
+    ///
+    /// # Errors
+    /// When the program cannot be run, ends, or does not listen in time. It is ended then.
+    pub fn start(spec: &Spec, backend: SocketAddr) -> Result<Proxy, StartFailure> {
+        let not_run = |error: io::Error| StartFailure::NotRun(error.to_string());
+        let port = (!spec.announces).then(ReservedPort::new).transpose().map_err(not_run)?;
+        let listen_port = port.as_ref().map_or(0, |port| port.port);
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, listen_port));
+        let mut words = spec.command.iter().map(|word| {
+            word.replace("{listen}", &listen.to_string())
+                .replace("{backend}", &backend.to_string())
+                .replace("{listen_port}", &listen_port.to_string())
+                .replace("{backend_port}", &backend.port().to_string())
+        });
+        let program = words.next().ok_or_else(|| StartFailure::NotRun("no command".into()))?;
+        let marker = format!("{}-{:x}", std::process::id(), unique());
+        let mut command = Command::new(&program);
+        command
+            .args(words)
+            .env(MARKER, &marker)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) is a
+        // single system call that touches no memory of ours.
+        unsafe {
+            command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
+        }
+        let mut child =
+            command.spawn().map_err(|error| StartFailure::NotRun(format!("{program}: {error}")))?;
+        let group = Pid::from_raw(child.id() as i32);
+        GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(group);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let announced = listen_for_address(stdout.expect("stdout is piped"));
+        let stderr = collect(stderr.expect("stderr is piped"));
+        let family = Mutex::new((Instant::now(), vec![group.as_raw()]));
+        let address = listen;
+        let mut proxy = Proxy { child, group, address, stderr, marker, family, _port: port };
+        proxy.wait_until_listening(spec, &announced)?;
+        Ok(proxy)
+    }
+
+    fn wait_until_listening(
+        &mut self,
+        spec: &Spec,
+        announced: &Receiver<SocketAddr>,
+    ) -> Result<(), StartFailure> {
+        let begun = Instant::now();
+        loop {
+            match announced.recv_timeout(Duration::from_millis(2)) {
+                Ok(address) if spec.announces => {
+                    self.address = address;
+                    return Ok(());
+                }
+                // Its output has ended: wait without it.
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(Duration::from_millis(2)),
+                _ => {}
+            }
+            if !spec.announces && procfs::is_listening(self.address.port()) {
+                return Ok(());
+            }
+            if let Some(how) = self.exited() {
+                return Err(StartFailure::Exited(self.with_last_words(&how)));
+            }
+            if begun.elapsed() > spec.patience {
+                let how = format!("nothing listened after {} s", spec.patience.as_secs());
+                return Err(StartFailure::NeverListened(self.with_last_words(&how)));
+            }
+        }
+    }
+
+    /// How the program ended, if it has.
+    pub fn exited(&mut self) -> Option<String> {
+        self.child.try_wait().ok().flatten().map(describe)
+    }
+
+    /// `what`, and the last line that the program wrote to stderr.
+    pub fn with_last_words(&self, what: &str) -> String {
+        match self.last_words() {
+            words if words.is_empty() => format!("{what}; it wrote nothing to stderr"),
+            words => format!("{what}; its last words on stderr: {words}"),
+        }
+    }
+
+    /// The last line that is not empty on the program's stderr.
+    fn last_words(&self) -> String {
+        // The program has ended or is idle: what it wrote arrives at once, but in another thread.
+        let begun = Instant::now();
+        loop {
+            let tail = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let text = String::from_utf8_lossy(&tail.0);
+            if let Some(line) = text.lines().rev().find(|line| !line.trim().is_empty()) {
+                return line.trim().to_string();
+            }
+            drop(tail);
+            if begun.elapsed() > Duration::from_millis(100) {
+                return String::new();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Everything that the program wrote to stderr, up to the last 64 KiB.
+    pub fn stderr(&self) -> String {
+        let tail = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        String::from_utf8_lossy(&tail.0).into_owned()
+    }
+
+    /// Its processes. The process table is read anew at most every 50 ms.
+    pub fn family(&self) -> Vec<i32> {
+        let mut family = self.family.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if family.0.elapsed() > Duration::from_millis(50) {
+            *family = (Instant::now(), procfs::family(self.group.as_raw()));
+        }
+        family.1.clone()
+    }
+
+    /// What its threads do.
+    pub fn vitals(&self) -> Vitals {
+        procfs::vitals(&self.family(), false)
+    }
+
+    /// What its threads do, with memory and descriptors.
+    pub fn full_vitals(&self) -> Vitals {
+        procfs::vitals(&procfs::family(self.group.as_raw()), true)
+    }
+
+    /// Sends a signal to the whole group.
+    ///
+    /// # Errors
+    /// Those of killpg(3): the group is gone.
+    pub fn signal(&self, signal: Signal) -> nix::Result<()> {
+        killpg(self.group, signal)
+    }
+
+    /// Asks the group to end, then makes it; then whatever of it has gone elsewhere.
+    fn end(&mut self) {
+        let _ = self.signal(Signal::SIGCONT);
+        let _ = self.signal(Signal::SIGTERM);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(300) && self.exited().is_none() {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.signal(Signal::SIGKILL);
+        let _ = self.child.wait();
+        let mark = format!("{MARKER}={}", self.marker);
+        for process in procfs::processes() {
+            let environment =
+                fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+            if environment.split(|&byte| byte == 0).any(|entry| entry == mark.as_bytes()) {
+                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+            }
+        }
+        GROUPS
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .retain(|&group| group != self.group);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The environment variable by which a proxy's processes are known.
+const MARKER: &str = "DROPPED_WRITE_LAB";
+
+fn unique() -> usize {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal().map(Signal::try_from)) {
+        (Some(code), _) => format!("it exited with status {code}"),
+        (None, Some(Ok(signal))) => format!("it was ended by {signal}"),
+        _ => format!("it ended: {status}"),
+    }
+}
+
+/// Reads lines until one names the address listened on; then keeps the pipe empty.
+fn listen_for_address(stdout: ChildStdout) -> Receiver<SocketAddr> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            let address = line.strip_prefix("listening on ").and_then(|rest| {
+                rest.split([',', ' ']).next().and_then(|address| address.parse().ok())
+            });
+            if let Some(address) = address {
+                let _ = sender.send(address);
+            }
+        }
+    });
+    receiver
+}
+
+fn collect(mut stderr: ChildStderr) -> Arc<Mutex<Tail>> {
+    let tail = Arc::new(Mutex::new(Tail::default()));
+    let shared = tail.clone();
+    thread::spawn(move || {
+        let mut block = [0; 4096];
+        while let Ok(count @ 1..) = stderr.read(&mut block) {
+            let mut tail = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            tail.0.extend(&block[..count]);
+            let surplus = tail.0.len().saturating_sub(64 * 1024);
+            tail.0.drain(..surplus);
+        }
+    });
+    tail
+}

@@ -1,0 +1,170 @@
+//! What one receiver got: the damage to the stream, and what its framing and curl make of it.
+
+use serde::Serialize;
+
+use crate::align::{Aligner, Damage};
+use crate::http::{Curl, Decoder, End, Framing, Message};
+use crate::wire::Wire;
+
+/// In which terms the offsets of a [`Reading`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offsets {
+    /// The proxy passes on every byte as it is: offsets count from the first byte of the stream.
+    Stream,
+    /// The proxy makes messages of its own: only the body can be compared.
+    Body,
+}
+
+/// The judgement over one direction of one transfer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reading {
+    /// The status of the response, where one came.
+    pub status: Option<u16>,
+    /// How the stream ended.
+    pub end: End,
+    /// How far the message got.
+    pub framing: Framing,
+    /// What curl would say.
+    pub curl: Curl,
+    /// What is missing or out of place.
+    pub damage: Damage,
+    /// In which terms `damage` counts.
+    pub offsets: Offsets,
+}
+
+impl Reading {
+    /// Whether the user got exactly what was sent, including its end.
+    pub fn is_exact(&self) -> bool {
+        self.damage.is_exact() && self.framing == Framing::Complete
+    }
+}
+
+/// Follows one direction of one transfer, from the receiver's side.
+pub struct Judge {
+    wire: Wire,
+    /// The stream as it comes.
+    stream: Aligner,
+    /// The body after decoding.
+    body: Aligner,
+    /// The message.
+    pub decoder: Decoder,
+}
+
+impl Judge {
+    /// Expects `wire`, a message of that kind.
+    pub fn new(wire: &Wire, message: Message) -> Judge {
+        Judge {
+            wire: wire.clone(),
+            stream: Aligner::new(wire.clone()),
+            body: Aligner::new(wire.body()),
+            decoder: Decoder::new(message),
+        }
+    }
+
+    /// Takes the next bytes that arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.stream.push(bytes);
+        let body = &mut self.body;
+        self.decoder.push(bytes, |bytes| body.push(bytes));
+    }
+
+    /// Bytes of the stream that could be placed so far, in the terms of the better of both views.
+    pub fn recognised(&self) -> u64 {
+        self.stream.recognised().max(self.body.recognised())
+    }
+
+    /// Judges what arrived by what was sent: the first `sent` bytes of the stream.
+    pub fn finish(self, sent: u64, end: End) -> Reading {
+        let framing = self.decoder.framing(end);
+        let curl = self.decoder.curl(end);
+        let body = self.body.finish(self.wire.body_before(sent));
+        let stream = self.stream.finish(sent);
+        // A proxy that makes a head of its own must be judged by the body alone. So must one that
+        // keeps the head and frames the body anew: then the body is whole and the stream is not.
+        let verbatim = stream.segments.first().is_some_and(|first| {
+            first.start == 0 && first.len >= self.wire.head_len().min(sent).max(1)
+        });
+        let reframed = framing == Framing::Complete && body.is_exact();
+        let (damage, offsets) = if (verbatim && !reframed) || stream.received == 0 {
+            (stream, Offsets::Stream)
+        } else if verbatim && stream.is_exact() {
+            (stream, Offsets::Stream)
+        } else {
+            (body, Offsets::Body)
+        };
+        Reading { status: self.decoder.status, end, framing, curl, damage, offsets }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{CHUNK, Framing as Framed};
+
+    fn bytes(wire: &Wire) -> Vec<u8> {
+        let mut bytes = vec![0; wire.len() as usize];
+        wire.fill(0, &mut bytes);
+        bytes
+    }
+
+    fn judge(wire: &Wire, arrived: &[u8], end: End) -> Reading {
+        let mut judge = Judge::new(wire, Message::Response);
+        judge.push(arrived);
+        judge.finish(wire.len(), end)
+    }
+
+    #[test]
+    fn a_proxy_that_rechunks_is_exact() {
+        let wire = Wire::response(Framed::Chunked, 100_000);
+        let body = bytes(&wire.body());
+        for head in [
+            "HTTP/1.1 200 OK\r\nServer: other\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n",
+        ] {
+            let mut arrived =
+                format!("{head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+                    .into_bytes();
+            for part in body.chunks(7_777) {
+                arrived.extend(format!("{:x}\r\n", part.len()).as_bytes());
+                arrived.extend(part);
+                arrived.extend(b"\r\n");
+            }
+            arrived.extend(b"0\r\n\r\n");
+            let reading = judge(&wire, &arrived, End::Open);
+            assert!(reading.is_exact(), "{reading:?}");
+        }
+    }
+
+    #[test]
+    fn a_hole_is_counted_in_the_stream_and_breaks_the_framing() {
+        let wire = Wire::response(Framed::Chunked, 500_000);
+        let mut arrived = bytes(&wire);
+        arrived.drain(100_000..165_536);
+        let reading = judge(&wire, &arrived, End::Fin);
+        assert_eq!((reading.damage.missing(), reading.offsets), (65_536, Offsets::Stream));
+        assert_eq!(reading.curl.exit, 56);
+    }
+
+    #[test]
+    fn a_missing_chunk_satisfies_curl_and_is_seen_all_the_same() {
+        let wire = Wire::response(Framed::Chunked, 10 * CHUNK);
+        let start = wire.chunk_at(wire.of_body(3 * CHUNK)).unwrap().header_at as usize;
+        let end = wire.chunk_at(wire.of_body(4 * CHUNK)).unwrap().header_at as usize;
+        let mut arrived = bytes(&wire);
+        arrived.drain(start..end);
+        let reading = judge(&wire, &arrived, End::Fin);
+        assert_eq!((reading.curl.exit, reading.framing), (0, Framing::Complete));
+        assert_eq!(reading.damage.gaps[0].body_len, CHUNK);
+        assert!(!reading.is_exact());
+    }
+
+    #[test]
+    fn a_missing_end_is_no_exact_transfer() {
+        let wire = Wire::response(Framed::Chunked, 1000);
+        let arrived = bytes(&wire);
+        let reading = judge(&wire, &arrived[..arrived.len() - 5], End::Fin);
+        assert!(!reading.is_exact());
+        assert_eq!(reading.damage.missing(), 5);
+    }
+}

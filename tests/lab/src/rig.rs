@@ -1,0 +1,527 @@
+//! The set-up of an experiment: a backend, the proxy in front of it, and the means to tell when
+//! nothing moves any more.
+//!
+//! Nothing here is concluded from silence. A proxy is *still* when every one of its threads sleeps,
+//! the kernel's queues stand as they stood, and no actor of ours could go on by itself: then only
+//! somebody else's next move can change anything.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde::Serialize;
+
+use crate::backend::{Backend, Route};
+use crate::client::Client;
+use crate::http::Framing;
+use crate::net::{Moved, Window};
+use crate::procfs::{self, LISTEN, Socket};
+use crate::proxy::{Proxy, Spec, StartFailure};
+use crate::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
+use crate::wire::Wire;
+
+/// How long everything must be still before the next act begins. Work that is only waiting for a
+/// processor does not count as still, so this may be short even on a busy machine.
+pub const SETTLE: Duration = Duration::from_millis(50);
+
+/// How long everything must be still before we say that it will be so for ever. Longer than the
+/// timers by which TCP probes and retransmits over loopback.
+pub const FOREVER: Duration = Duration::from_millis(1500);
+
+/// Time on a processor, while nothing moves, that makes it spinning.
+const SPIN_NS: u64 = 300_000_000;
+
+/// How long an experiment may take in all.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why an experiment ended before its end.
+pub enum Halt {
+    /// With a verdict all the same.
+    Verdict(Box<Verdict>),
+    /// Because the laboratory itself could not go on.
+    Broken(anyhow::Error),
+}
+
+impl From<Verdict> for Halt {
+    fn from(verdict: Verdict) -> Halt {
+        Halt::Verdict(Box::new(verdict))
+    }
+}
+
+impl From<std::io::Error> for Halt {
+    fn from(error: std::io::Error) -> Halt {
+        Halt::Broken(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Halt {
+    fn from(error: anyhow::Error) -> Halt {
+        Halt::Broken(error)
+    }
+}
+
+/// What happened, in the order in which it did.
+#[derive(Clone, Default)]
+pub struct Story(Arc<Mutex<Vec<Event>>>);
+
+/// One line of a [`Story`].
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Milliseconds since the experiment began.
+    pub at_ms: u64,
+    /// What happened.
+    pub text: String,
+}
+
+impl Story {
+    /// All that has been told.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn tell(&self, begun: Instant, text: String) {
+        let event = Event { at_ms: begun.elapsed().as_millis() as u64, text };
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
+    }
+}
+
+/// What an attempt to go on came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is nothing left to do.
+    Done,
+    /// Something moved.
+    Moved,
+    /// Nothing could move.
+    Idle,
+}
+
+/// How a period of watching ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// What was to be done is done.
+    Done,
+    /// Everything stood still for as long as was asked.
+    Still,
+}
+
+/// The bytes of a transfer, by the place where they are.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Whereabouts {
+    /// In the sending kernel's queue and the proxy's receive queue.
+    pub before_proxy: u64,
+    /// Read by the proxy and not written: kept in its memory, spilled, or gone.
+    pub inside_proxy: u64,
+    /// In the proxy's send queue and the receiver's queue.
+    pub after_proxy: u64,
+    /// Read by the receiver.
+    pub delivered: u64,
+}
+
+impl fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "{} before the proxy, {} inside it, {} after it, {} delivered",
+            size(self.before_proxy),
+            size(self.inside_proxy),
+            size(self.after_proxy),
+            size(self.delivered)
+        )
+    }
+}
+
+/// The set-up.
+pub struct Rig {
+    /// The proxy under test.
+    pub proxy: Proxy,
+    /// The backend behind it.
+    pub backend: Backend,
+    begun: Instant,
+    story: Story,
+    watch: Watch,
+    /// The most memory seen, in KiB.
+    pub peak_kib: u64,
+}
+
+/// How long things have stood as they stand.
+struct Watch {
+    sockets: Vec<Socket>,
+    counters: Vec<u64>,
+    /// Since when queues and counters are the same.
+    same_since: Instant,
+    /// The proxy's time on a processor then.
+    cpu_ns_then: u64,
+    /// When somebody was last seen running.
+    busy_at: Instant,
+}
+
+impl Rig {
+    /// Starts the backend and then the proxy.
+    ///
+    /// # Errors
+    /// When the proxy does not come to listen: with the verdict that says so.
+    pub fn start(spec: &Spec, routes: Vec<Route>, story: &Story) -> Result<Rig, Halt> {
+        Rig::with_backend(spec, Backend::start(routes)?, story)
+    }
+
+    /// Starts the proxy before a backend that is there already.
+    ///
+    /// # Errors
+    /// As [`Rig::start`].
+    pub fn with_backend(spec: &Spec, backend: Backend, story: &Story) -> Result<Rig, Halt> {
+        let proxy = Proxy::start(spec, backend.address).map_err(|failure| match failure {
+            StartFailure::NotRun(why) => {
+                Verdict::new(Kind::Absent, format!("it could not be run: {why}"))
+            }
+            StartFailure::Exited(how) => {
+                Verdict::new(Kind::Absent, format!("it ended before it listened: {how}"))
+            }
+            StartFailure::NeverListened(how) => {
+                Verdict::new(Kind::Absent, format!("it never listened: {how}"))
+            }
+        })?;
+        let now = Instant::now();
+        let mut rig = Rig {
+            proxy,
+            backend,
+            begun: now,
+            story: story.clone(),
+            watch: Watch {
+                sockets: vec![],
+                counters: vec![],
+                same_since: now,
+                cpu_ns_then: 0,
+                busy_at: now,
+            },
+            peak_kib: 0,
+        };
+        rig.tell(format!(
+            "The proxy listens on {}; its backend is {}.",
+            rig.proxy.address, rig.backend.address
+        ));
+        rig.settle()?;
+        Ok(rig)
+    }
+
+    /// Adds to the story.
+    pub fn tell(&self, text: impl Into<String>) {
+        self.story.tell(self.begun, text.into());
+    }
+
+    /// Connects a client, which sends its request and reads nothing.
+    ///
+    /// # Errors
+    /// When the proxy cannot be reached or does not take the request.
+    pub fn client(&mut self, window: Window, route: &Route) -> Result<Client, Halt> {
+        let mut client = self.silent_client(window, &route.request, &route.response)?;
+        let sent = self.pump(FOREVER, |_| send(&mut client))?;
+        if sent == Ended::Still && !client.has_sent_all() {
+            return Err(self.frozen("the request was never taken").into());
+        }
+        Ok(client)
+    }
+
+    /// Connects a client that sends nothing yet.
+    ///
+    /// # Errors
+    /// When the proxy cannot be reached.
+    pub fn silent_client(
+        &mut self,
+        window: Window,
+        request: &Wire,
+        response: &Wire,
+    ) -> Result<Client, Halt> {
+        Client::connect(self.proxy.address, window, request, response).map_err(|error| {
+            match self.proxy.exited() {
+                Some(how) => self.died(&how).into(),
+                None => {
+                    let what = format!("a client could not connect: {error}");
+                    Halt::from(Verdict::new(Kind::Died, what))
+                }
+            }
+        })
+    }
+
+    /// Waits until the backend has begun to serve this route.
+    ///
+    /// # Errors
+    /// When the request never gets there.
+    pub fn until_asked(&mut self, route: &Route) -> Result<(), Halt> {
+        let target = route.target;
+        let ended = self.pump(FOREVER, |backend| {
+            if backend.asked_for(target).is_empty() { Step::Idle } else { Step::Done }
+        })?;
+        match ended {
+            Ended::Done => Ok(()),
+            Ended::Still => Err(self.frozen("the request never reached the backend").into()),
+        }
+    }
+
+    /// Waits until nobody can go any further.
+    ///
+    /// # Errors
+    /// When the proxy dies or spins, or time is over.
+    pub fn settle(&mut self) -> Result<(), Halt> {
+        self.pump(SETTLE, |_| Step::Idle).map(|_| ())
+    }
+
+    /// Reads until the response ends, or nothing comes any more for that long.
+    ///
+    /// # Errors
+    /// As [`Rig::settle`].
+    pub fn drain(&mut self, client: &mut Client, patience: Duration) -> Result<Ended, Halt> {
+        let ended = self.pump(patience, |_| {
+            if client.is_complete() {
+                return Step::Done;
+            }
+            read(client, usize::MAX)
+        })?;
+        if client.is_complete() && !client.has_ended() {
+            // What follows the end would be too much, and a reset would be worth knowing.
+            self.pump(SETTLE, |_| read(client, usize::MAX))?;
+        }
+        Ok(ended)
+    }
+
+    /// Does `act` again and again until it is done, or everything has been still for `patience`.
+    ///
+    /// # Errors
+    /// When the proxy dies or spins, or time is over.
+    pub fn pump(
+        &mut self,
+        patience: Duration,
+        mut act: impl FnMut(&Backend) -> Step,
+    ) -> Result<Ended, Halt> {
+        self.watch.same_since = Instant::now();
+        self.watch.busy_at = Instant::now();
+        self.watch.sockets.clear();
+        loop {
+            match act(&self.backend) {
+                Step::Done => return Ok(Ended::Done),
+                Step::Moved => {
+                    self.watch.busy_at = Instant::now();
+                    if self.begun.elapsed() > DEADLINE {
+                        return Err(self.slow().into());
+                    }
+                    continue;
+                }
+                Step::Idle => {}
+            }
+            if self.is_still_for(patience)? {
+                return Ok(Ended::Still);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn is_still_for(&mut self, patience: Duration) -> Result<bool, Halt> {
+        if let Some(how) = self.proxy.exited() {
+            return Err(self.died(&how).into());
+        }
+        let now = Instant::now();
+        let vitals = self.proxy.vitals();
+        let sockets = self.sockets();
+        let counters = self.backend.counters();
+        let watch = &mut self.watch;
+        if sockets != watch.sockets || counters != watch.counters {
+            watch.sockets = sockets;
+            watch.counters = counters;
+            watch.same_since = now;
+            watch.cpu_ns_then = vitals.cpu_ns;
+        }
+        if vitals.running || self.backend.is_busy() {
+            watch.busy_at = now;
+        }
+        let spent = vitals.cpu_ns.saturating_sub(watch.cpu_ns_then);
+        if spent > SPIN_NS {
+            let what = format!(
+                "it used {} ms of processor time while not a byte moved",
+                spent / 1_000_000
+            );
+            return Err(Verdict::new(Kind::Spun, what).into());
+        }
+        if self.begun.elapsed() > DEADLINE {
+            return Err(self.slow().into());
+        }
+        Ok(watch.same_since.max(watch.busy_at).elapsed() >= patience)
+    }
+
+    /// The connections of the proxy, both ends of each.
+    pub fn sockets(&self) -> Vec<Socket> {
+        procfs::sockets(&[self.proxy.address.port(), self.backend.address.port()])
+    }
+
+    /// Bytes that wait in the kernel for somebody to read or take them.
+    pub fn queued(&self) -> u64 {
+        self.sockets()
+            .iter()
+            .filter(|socket| socket.state != LISTEN)
+            .map(|socket| socket.send_queue + socket.receive_queue)
+            .sum()
+    }
+
+    /// Where the bytes of a download are, of which the backend sent `sent` on the connection to
+    /// `proxy_port` and the client received `delivered` on its port.
+    pub fn whereabouts(&self, sent: u64, proxy_port: u16, client: &Client) -> Whereabouts {
+        let client_port = client.port().unwrap_or(0);
+        let (front, back) = (self.proxy.address.port(), self.backend.address.port());
+        let mut place = Whereabouts { delivered: client.received(), ..Whereabouts::default() };
+        for socket in self.sockets() {
+            let ends = (socket.local, socket.remote);
+            if ends == (back, proxy_port) {
+                place.before_proxy += socket.send_queue;
+            } else if ends == (proxy_port, back) {
+                place.before_proxy += socket.receive_queue;
+            } else if ends == (front, client_port) {
+                place.after_proxy += socket.send_queue;
+            } else if ends == (client_port, front) {
+                place.after_proxy += socket.receive_queue;
+            }
+        }
+        let elsewhere = place.before_proxy + place.after_proxy + place.delivered;
+        place.inside_proxy = sent.saturating_sub(elsewhere);
+        place
+    }
+
+    /// Stops every thread of the proxy and waits until they are stopped.
+    ///
+    /// # Errors
+    /// When the proxy is gone, or does not stop.
+    pub fn freeze(&mut self) -> Result<(), Halt> {
+        self.signal(Signal::SIGSTOP)?;
+        let asked = Instant::now();
+        while !self.proxy.vitals().stopped {
+            if asked.elapsed() > FOREVER {
+                return Err(anyhow::anyhow!("the proxy cannot be stopped by SIGSTOP").into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Lets the proxy go on.
+    ///
+    /// # Errors
+    /// When the proxy is gone.
+    pub fn thaw(&mut self) -> Result<(), Halt> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<(), Halt> {
+        match self.proxy.exited() {
+            Some(how) => Err(self.died(&how).into()),
+            None => self.proxy.signal(signal).map_err(|error| anyhow::Error::from(error).into()),
+        }
+    }
+
+    /// Judges a download that has ended, or will never go on: of `client`'s response, everything
+    /// should have come.
+    pub fn judge(&mut self, client: Client, ended: Ended) -> Result<Transfer, Halt> {
+        let sent = client.expected();
+        self.judge_up_to(client, ended, sent)
+    }
+
+    /// As [`Rig::judge`], for a response of which only the first `sent` bytes were sent.
+    ///
+    /// # Errors
+    /// With a verdict, where the bytes are not lost but stuck, or the proxy answers by itself.
+    pub fn judge_up_to(
+        &mut self,
+        client: Client,
+        ended: Ended,
+        sent: u64,
+    ) -> Result<Transfer, Halt> {
+        if let Some(status @ 400..=499) = client.status() {
+            let what =
+                format!("the proxy answers {status} by itself: nothing is passed on to judge");
+            return Err(Verdict::new(Kind::NotJudged, what).into());
+        }
+        let open = !client.has_ended() && !client.is_complete();
+        let received = client.received();
+        let own_answer = client.status().filter(|status| *status >= 500);
+        let (reading, evidence) = client.finish(sent);
+        let transfer = Transfer { direction: Direction::Download, reading, evidence };
+        if open && ended == Ended::Still && self.queued() > 0 {
+            let what = format!(
+                "after {} bytes nothing more comes, while {} bytes wait in the kernel's queues",
+                thousands(received),
+                thousands(self.queued())
+            );
+            return Err(self.frozen(&what).with(vec![transfer]).into());
+        }
+        if let Some(status) = own_answer {
+            let what = format!("the proxy answers {status} by itself, though the backend is well");
+            return Err(Verdict::new(Kind::Truncated, what).with(vec![transfer]).into());
+        }
+        if open && transfer.reading.framing == Framing::Nothing {
+            let verdict = self.frozen("not a byte of the response comes").with(vec![transfer]);
+            return Err(verdict.into());
+        }
+        Ok(transfer)
+    }
+
+    /// Ends an experiment: a good verdict stands only if the proxy lives and is at rest.
+    pub fn conclude(&mut self, verdict: Verdict) -> Result<Verdict, Halt> {
+        self.peak_kib = self.peak_kib.max(self.proxy.full_vitals().memory_kib);
+        if verdict.kind.is_good() {
+            self.settle()?;
+        } else if let Some(how) = self.proxy.exited() {
+            let mut died = self.died(&how);
+            died.transfers = verdict.transfers;
+            return Ok(died);
+        }
+        Ok(verdict)
+    }
+
+    /// The verdict that nothing will ever move again, for that reason.
+    pub fn frozen(&self, what: &str) -> Verdict {
+        let vitals = self.proxy.vitals();
+        let asleep = if vitals.running { "running" } else { "asleep in every thread" };
+        Verdict::new(Kind::Frozen, format!("{what}; the proxy is {asleep}"))
+    }
+
+    /// The verdict that the proxy has ended.
+    pub fn died(&self, how: &str) -> Verdict {
+        Verdict::new(Kind::Died, self.proxy.with_last_words(how))
+    }
+
+    fn slow(&self) -> Verdict {
+        let what = format!("it still moved after {} s, and was not done", DEADLINE.as_secs());
+        Verdict::new(Kind::Slow, what)
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.proxy.address
+    }
+}
+
+/// One attempt to send more of the request.
+pub fn send(client: &mut Client) -> Step {
+    if client.has_sent_all() {
+        return Step::Done;
+    }
+    match client.send_now() {
+        Moved::Bytes(_) => Step::Moved,
+        Moved::Nothing => Step::Idle,
+        Moved::Fin | Moved::Reset => Step::Done,
+    }
+}
+
+/// One attempt to read more of the response.
+pub fn read(client: &mut Client, most: usize) -> Step {
+    if client.has_ended() {
+        return Step::Done;
+    }
+    match client.read_now(most) {
+        Moved::Bytes(_) => Step::Moved,
+        Moved::Nothing => {
+            client.wait_readable(Duration::from_millis(5));
+            Step::Idle
+        }
+        Moved::Fin | Moved::Reset => Step::Done,
+    }
+}

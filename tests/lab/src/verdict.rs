@@ -1,0 +1,290 @@
+//! Verdicts: what a user would notice, in words and numbers.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::align::Gap;
+use crate::client::Evidence;
+use crate::http::Framing;
+use crate::reading::{Offsets, Reading};
+
+/// What came out of an experiment, as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Every byte, once, in order, and then the end.
+    Exact,
+    /// It stopped taking what it could not pass on.
+    HeldBack,
+    /// It took what it could not pass on, and put it somewhere else than into memory.
+    Spilled,
+    /// Bytes are missing, with more after them.
+    Hole,
+    /// The end is missing.
+    Truncated,
+    /// Every byte came, but not in the order sent.
+    Reordered,
+    /// Bytes came more than once.
+    Repeated,
+    /// Bytes came that were not sent.
+    Altered,
+    /// It took and took, and the bytes were gone.
+    Swallowed,
+    /// It kept what it could not pass on in memory, without a bound.
+    Grew,
+    /// Bytes wait in the kernel, and nobody moves them.
+    Frozen,
+    /// It used a processor while nothing could move.
+    Spun,
+    /// Descriptors or memory did not come back.
+    Leaked,
+    /// It ended.
+    Died,
+    /// It still moved when the time was over.
+    Slow,
+    /// It never listened.
+    Absent,
+    /// The experiment cannot judge it.
+    NotJudged,
+}
+
+impl Kind {
+    /// The word for it in tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Exact => "exact",
+            Kind::HeldBack => "held back",
+            Kind::Spilled => "spilled",
+            Kind::Hole => "hole",
+            Kind::Truncated => "truncated",
+            Kind::Reordered => "reordered",
+            Kind::Repeated => "repeated",
+            Kind::Altered => "altered",
+            Kind::Swallowed => "swallowed",
+            Kind::Grew => "grew",
+            Kind::Frozen => "frozen",
+            Kind::Spun => "spun",
+            Kind::Leaked => "leaked",
+            Kind::Died => "died",
+            Kind::Slow => "slow",
+            Kind::Absent => "absent",
+            Kind::NotJudged => "not judged",
+        }
+    }
+
+    /// Whether a proxy that people trust may get this verdict.
+    pub fn is_good(self) -> bool {
+        matches!(self, Kind::Exact | Kind::HeldBack | Kind::Spilled)
+    }
+
+    /// Whether bytes did not arrive.
+    pub fn lost_bytes(self) -> bool {
+        matches!(self, Kind::Hole | Kind::Truncated | Kind::Swallowed)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// The way that the bytes of a [`Reading`] went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// From the backend to the client.
+    Download,
+    /// From the client to the backend.
+    Upload,
+}
+
+/// What was read at one end, with the evidence for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Transfer {
+    /// Which way the bytes went.
+    pub direction: Direction,
+    /// The judgement.
+    pub reading: Reading,
+    /// The bytes around the first jumps.
+    #[serde(skip)]
+    pub evidence: Vec<Evidence>,
+}
+
+/// The outcome of an experiment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// In a word.
+    pub kind: Kind,
+    /// In a sentence, with its numbers.
+    pub sentence: String,
+    /// What the transfers came to, where there were any.
+    pub transfers: Vec<Transfer>,
+}
+
+impl Verdict {
+    /// A verdict without transfers.
+    pub fn new(kind: Kind, sentence: impl Into<String>) -> Verdict {
+        Verdict { kind, sentence: sentence.into(), transfers: vec![] }
+    }
+
+    /// With these transfers as its proof.
+    pub fn with(mut self, transfers: Vec<Transfer>) -> Verdict {
+        self.transfers = transfers;
+        self
+    }
+
+    /// The judgement over transfers alone: that of the worst of them.
+    pub fn of(transfers: Vec<Transfer>) -> Verdict {
+        let worst = transfers
+            .iter()
+            .map(|transfer| (kind_of(&transfer.reading), transfer))
+            .max_by_key(|(kind, _)| severity(*kind));
+        let Some((kind, transfer)) = worst else {
+            return Verdict::new(Kind::NotJudged, "nothing was transferred");
+        };
+        Verdict { kind, sentence: describe(kind, transfer), transfers }
+    }
+
+    /// Bytes missing in all transfers.
+    pub fn missing(&self) -> u64 {
+        self.transfers.iter().map(|transfer| transfer.reading.damage.missing()).sum()
+    }
+
+    /// All gaps of one direction.
+    pub fn gaps(&self, direction: Direction) -> Vec<Gap> {
+        let transfers = self.transfers.iter().filter(|transfer| transfer.direction == direction);
+        transfers.flat_map(|transfer| transfer.reading.damage.gaps.clone()).collect()
+    }
+}
+
+fn kind_of(reading: &Reading) -> Kind {
+    let damage = &reading.damage;
+    if damage.gaps.iter().any(|gap| !gap.tail) {
+        Kind::Hole
+    } else if !damage.gaps.is_empty() {
+        Kind::Truncated
+    } else if damage.reordered > 0 {
+        Kind::Reordered
+    } else if damage.repeated > 0 {
+        Kind::Repeated
+    } else if damage.altered + damage.foreign > 0 {
+        Kind::Altered
+    } else if reading.framing != Framing::Complete {
+        Kind::Truncated
+    } else {
+        Kind::Exact
+    }
+}
+
+fn severity(kind: Kind) -> u8 {
+    match kind {
+        Kind::Exact => 0,
+        Kind::Altered => 1,
+        Kind::Repeated => 2,
+        Kind::Reordered => 3,
+        Kind::Truncated => 4,
+        _ => 5,
+    }
+}
+
+fn describe(kind: Kind, transfer: &Transfer) -> String {
+    let Transfer { direction, reading, .. } = transfer;
+    let damage = &reading.damage;
+    let way = match direction {
+        Direction::Download => "",
+        Direction::Upload => " on the way to the backend",
+    };
+    let what = match kind {
+        Kind::Exact => format!("{} bytes, all of them, in order", thousands(damage.received)),
+        Kind::Hole | Kind::Truncated if !damage.gaps.is_empty() => missing(reading),
+        Kind::Truncated => "the end of the message never came".into(),
+        Kind::Reordered => {
+            let count = thousands(damage.reordered);
+            format!("nothing is missing, but {count} bytes were overtaken by later ones")
+        }
+        Kind::Repeated => format!("{} bytes came more than once", thousands(damage.repeated)),
+        _ => {
+            format!("{} bytes came that were not sent", thousands(damage.altered + damage.foreign))
+        }
+    };
+    let also = match (kind, damage) {
+        (Kind::Hole | Kind::Truncated, damage) if damage.reordered > 0 => {
+            ", and blocks changed places"
+        }
+        (Kind::Hole | Kind::Truncated, damage) if damage.repeated > 0 => ", and others came twice",
+        _ => "",
+    };
+    let curl = match direction {
+        Direction::Download if kind != Kind::Exact => match (&reading.curl, reading.framing) {
+            (curl, Framing::Complete) if curl.exit == 0 => "; curl notices nothing (exit 0)".into(),
+            (curl, _) if curl.exit == 0 => String::new(),
+            (curl, _) => format!("; curl: ({}) {}", curl.exit, curl.words),
+        },
+        _ => String::new(),
+    };
+    format!("{what}{way}{also}{curl}")
+}
+
+fn missing(reading: &Reading) -> String {
+    let damage = &reading.damage;
+    let offsets = match reading.offsets {
+        Offsets::Stream => "offset",
+        Offsets::Body => "body offset",
+    };
+    let first = damage.gaps[0];
+    let chunk = first.chunk.map_or(String::new(), |chunk| {
+        let (index, header) = (thousands(chunk.index), thousands(chunk.header_at));
+        format!(" (in chunk {index}, whose header is at {header})")
+    });
+    let (len, at) = (thousands(first.len), thousands(first.at));
+    match &damage.gaps[..] {
+        [_] if first.tail => {
+            format!("the last {len} bytes are missing, from {offsets} {at} on{chunk}")
+        }
+        [_] => format!("a hole of {len} bytes at {offsets} {at}{chunk}"),
+        gaps => {
+            let total = thousands(damage.missing());
+            let count = gaps.len();
+            format!(
+                "{count} gaps, {total} bytes in all, the first of {len} bytes at {offsets} {at}{chunk}"
+            )
+        }
+    }
+}
+
+/// A number with its thousands set apart: 1,234,567.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes as MiB with one decimal, or as KiB where that would be too coarse.
+pub fn size(bytes: u64) -> String {
+    if bytes >= 1 << 20 {
+        format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    } else {
+        format!("{} KiB", bytes.div_ceil(1024))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(size(3 << 19), "1.5 MiB");
+    }
+}

@@ -1,0 +1,309 @@
+//! What one side sends, as one stream of known bytes: a head, then a framed, position-coded body.
+//!
+//! Nothing is stored: any part of the stream is computed from its offset, so a stream may be as long
+//! as a test needs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::coding;
+
+/// How the end of a body is told (RFC 9112, section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// `Transfer-Encoding: chunked`: each part is preceded by its size, and a part of size 0 ends it.
+    Chunked,
+    /// `Content-Length`: the head says how many bytes follow.
+    ContentLength,
+    /// The body ends where the connection is closed, as in HTTP/1.0.
+    Close,
+}
+
+/// The data bytes in one chunk. A prime, so that no power of two that programs read by is ever a
+/// whole number of chunks: a hole then lands inside a chunk, where it does damage.
+pub const CHUNK: u64 = 30_011;
+
+/// The body size of a stream that has no end yet. Its ten hexadecimal digits bound it.
+const ENDLESS: u64 = 1 << 40;
+
+/// One chunk, as positions in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Chunk {
+    /// Counted from 0.
+    pub index: u64,
+    /// Where its header (the size in hexadecimal) starts.
+    pub header_at: u64,
+    /// Data bytes.
+    pub size: u64,
+}
+
+/// A stream of bytes that can be computed at any offset.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    head: Arc<[u8]>,
+    framing: Framing,
+    /// Bytes of body. Shared, because a stream without an end gets one later.
+    size: Arc<AtomicU64>,
+}
+
+impl Wire {
+    /// An HTTP response with `size` bytes of body.
+    pub fn response(framing: Framing, size: u64) -> Wire {
+        let (version, field) = match framing {
+            Framing::Chunked => ("1.1", "Transfer-Encoding: chunked\r\n".to_string()),
+            Framing::ContentLength => ("1.1", format!("Content-Length: {size}\r\n")),
+            Framing::Close => ("1.0", String::new()),
+        };
+        let head = format!(
+            "HTTP/{version} 200 OK\r\nContent-Type: text/plain\r\n{field}Connection: close\r\n\r\n"
+        );
+        Wire::new(head, framing, size)
+    }
+
+    /// A chunked response that goes on until [`Wire::end_after`] says where it ends.
+    pub fn endless_response() -> Wire {
+        Wire::response(Framing::Chunked, ENDLESS)
+    }
+
+    /// An HTTP request without a body.
+    pub fn get(path: &str) -> Wire {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n");
+        Wire::new(head, Framing::Close, 0)
+    }
+
+    /// An HTTP request with `size` bytes of body.
+    pub fn post(path: &str, size: u64) -> Wire {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
+        );
+        Wire::new(head, Framing::ContentLength, size)
+    }
+
+    fn new(head: String, framing: Framing, size: u64) -> Wire {
+        Wire { head: head.into_bytes().into(), framing, size: Arc::new(AtomicU64::new(size)) }
+    }
+
+    /// Gives an endless stream its end: after the chunk in which offset `at` of the stream lies.
+    pub fn end_after(&self, at: u64) {
+        let chunks = at.saturating_sub(self.head_len()).div_ceil(self.stride()).max(1);
+        self.size.store(chunks * CHUNK, Ordering::SeqCst);
+    }
+
+    /// The body without its framing, as a stream of its own.
+    pub fn body(&self) -> Wire {
+        Wire { head: Arc::new([]), framing: Framing::Close, size: self.size.clone() }
+    }
+
+    /// Bytes of head.
+    pub fn head_len(&self) -> u64 {
+        self.head.len() as u64
+    }
+
+    /// Bytes of body.
+    pub fn body_len(&self) -> u64 {
+        self.size.load(Ordering::SeqCst)
+    }
+
+    /// Bytes in all.
+    pub fn len(&self) -> u64 {
+        let body = self.body_len();
+        self.head_len()
+            + match self.framing {
+                Framing::Chunked => {
+                    let last = match body % CHUNK {
+                        0 => 0,
+                        rest => chunk_header(rest).len() as u64 + rest + 2,
+                    };
+                    body / CHUNK * self.stride() + last + LAST_CHUNK.len() as u64
+                }
+                Framing::ContentLength | Framing::Close => body,
+            }
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How the body's end is told.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Stream bytes in one full chunk: header, data, line end.
+    fn stride(&self) -> u64 {
+        chunk_header(CHUNK).len() as u64 + CHUNK + 2
+    }
+
+    /// Writes the bytes of the stream from `at` on into `buffer`; returns how many there were before
+    /// the end.
+    pub fn fill(&self, at: u64, buffer: &mut [u8]) -> usize {
+        let end = self.len();
+        let mut at = at;
+        let mut done = 0;
+        while done < buffer.len() && at < end {
+            let count = self.fill_piece(at, &mut buffer[done..]);
+            done += count;
+            at += count as u64;
+        }
+        done
+    }
+
+    /// Fills as far as the piece (head, data, header, line end) goes in which `at` lies.
+    fn fill_piece(&self, at: u64, buffer: &mut [u8]) -> usize {
+        let copy = |piece: &[u8], from: u64, buffer: &mut [u8]| {
+            let piece = &piece[from as usize..];
+            let count = piece.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&piece[..count]);
+            count
+        };
+        let Some(at) = at.checked_sub(self.head_len()) else {
+            return copy(&self.head, at, buffer);
+        };
+        let body = self.body_len();
+        if self.framing != Framing::Chunked {
+            let count = (body - at).min(buffer.len() as u64) as usize;
+            coding::fill(at, &mut buffer[..count]);
+            return count;
+        }
+        let index = at / self.stride();
+        let size = CHUNK.min(body - (index * CHUNK).min(body));
+        if size == 0 {
+            return copy(LAST_CHUNK, at - index * self.stride(), buffer);
+        }
+        let header = chunk_header(size);
+        let within = at - index * self.stride();
+        let Some(within) = within.checked_sub(header.len() as u64) else {
+            return copy(header.as_bytes(), within, buffer);
+        };
+        if within >= size {
+            let after = within - size;
+            // A last, shorter chunk is followed by the end at once.
+            return if after < 2 {
+                copy(b"\r\n", after, buffer)
+            } else {
+                copy(LAST_CHUNK, after - 2, buffer)
+            };
+        }
+        let count = (size - within).min(buffer.len() as u64) as usize;
+        coding::fill(index * CHUNK + within, &mut buffer[..count]);
+        count
+    }
+
+    /// The byte at `at`, which must lie before the end.
+    pub fn byte(&self, at: u64) -> u8 {
+        let mut byte = [0];
+        assert_eq!(self.fill(at, &mut byte), 1, "offset {at} is past the end of the stream");
+        byte[0]
+    }
+
+    /// Where in the stream the byte at `offset` of the body is.
+    pub fn of_body(&self, offset: u64) -> u64 {
+        self.head_len()
+            + match self.framing {
+                Framing::Chunked => {
+                    let index = offset / CHUNK;
+                    let size = CHUNK.min(self.body_len().saturating_sub(index * CHUNK));
+                    index * self.stride() + chunk_header(size).len() as u64 + offset % CHUNK
+                }
+                Framing::ContentLength | Framing::Close => offset,
+            }
+    }
+
+    /// How many bytes of body come before `at` in the stream.
+    pub fn body_before(&self, at: u64) -> u64 {
+        let body = self.body_len();
+        let Some(at) = at.checked_sub(self.head_len()) else { return 0 };
+        match self.framing {
+            Framing::Chunked => {
+                let index = at / self.stride();
+                let start = (index * CHUNK).min(body);
+                let size = CHUNK.min(body - start);
+                let within =
+                    (at % self.stride()).saturating_sub(chunk_header(size).len() as u64).min(size);
+                start + within
+            }
+            Framing::ContentLength | Framing::Close => at.min(body),
+        }
+    }
+
+    /// The chunk in which the byte at `at` of the stream lies; `None` in the head, in the end, or
+    /// where nothing is chunked.
+    pub fn chunk_at(&self, at: u64) -> Option<Chunk> {
+        let within = at.checked_sub(self.head_len())?;
+        let index = within / self.stride();
+        let size = CHUNK.min(self.body_len().saturating_sub(index * CHUNK));
+        (self.framing == Framing::Chunked && size > 0).then(|| Chunk {
+            index,
+            header_at: self.head_len() + index * self.stride(),
+            size,
+        })
+    }
+}
+
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+fn chunk_header(size: u64) -> String {
+    format!("{size:x}\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(wire: &Wire) -> Vec<u8> {
+        let mut bytes = vec![0; wire.len() as usize];
+        assert_eq!(wire.fill(0, &mut bytes), bytes.len());
+        bytes
+    }
+
+    #[test]
+    fn a_chunked_stream_is_what_the_rfc_says() {
+        let size = 2 * CHUNK + 5;
+        let wire = Wire::response(Framing::Chunked, size);
+        let mut body = vec![0; size as usize];
+        coding::fill(0, &mut body);
+        let mut expected = wire.head.to_vec();
+        for chunk in body.chunks(CHUNK as usize) {
+            expected.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
+            expected.extend(chunk);
+            expected.extend(b"\r\n");
+        }
+        expected.extend(b"0\r\n\r\n");
+        assert!(whole(&wire) == expected);
+        let chunk = wire.chunk_at(wire.of_body(CHUNK)).unwrap();
+        assert_eq!((chunk.index, chunk.size), (1, CHUNK));
+        assert_eq!(&expected[chunk.header_at as usize..][..6], b"753b\r\n");
+    }
+
+    #[test]
+    fn positions_in_stream_and_body_agree() {
+        for framing in [Framing::Chunked, Framing::ContentLength, Framing::Close] {
+            for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17] {
+                let wire = Wire::response(framing, size);
+                let bytes = whole(&wire);
+                for offset in (0..size).step_by(997).chain(size.checked_sub(1)) {
+                    let at = wire.of_body(offset);
+                    assert_eq!(
+                        bytes[at as usize],
+                        wire.body().byte(offset),
+                        "{framing:?} {offset}"
+                    );
+                    assert_eq!(wire.body_before(at), offset, "{framing:?} {offset}");
+                }
+                assert_eq!(wire.body_before(wire.len()), size);
+            }
+        }
+    }
+
+    #[test]
+    fn an_endless_stream_ends_where_it_is_told() {
+        let wire = Wire::endless_response();
+        wire.end_after(wire.of_body(5 * CHUNK + 7));
+        assert_eq!(wire.body_len(), 6 * CHUNK);
+        assert!(whole(&wire).ends_with(b"\r\n0\r\n\r\n"));
+    }
+}
