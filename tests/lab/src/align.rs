@@ -60,6 +60,8 @@ pub struct Jump {
     pub to: u64,
     /// Bytes that arrived at the jump and belong nowhere.
     pub foreign: u64,
+    /// The chunk in which the byte at `to` lies.
+    pub next_chunk: Option<Chunk>,
     #[serde(skip)]
     slack: u64,
 }
@@ -275,6 +277,7 @@ impl Aligner {
                 from: self.expected,
                 to: at,
                 foreign,
+                next_chunk: self.wire.chunk_at(at),
                 slack,
             });
         }

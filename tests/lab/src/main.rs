@@ -1,17 +1,407 @@
-fn main() {
-    let a: Vec<String> = std::env::args().collect();
-    let spec = lab::proxy::Spec::step(&a[2]);
-    let all = a[1] == "all";
-    for e in lab::experiments::ALL.iter().filter(|e| all || e.name == a[1]) {
-        let o = e.run(&spec);
-        println!(
-            "{:18} {:18} {:10} {:5} ms  {}",
-            o.experiment, o.proxy, o.verdict.kind, o.took_ms, o.verdict.sentence
-        );
-        if !all {
-            for e in o.story {
-                println!("   {:5} {}", e.at_ms, e.text);
-            }
+//! The laboratory on the command line.
+
+mod doctor;
+mod hand;
+mod tour;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anstream::{eprintln, print, println};
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use lab::experiments::{self, Experiment};
+use lab::matrix::{self, STEPS};
+use lab::proxy::{PATIENCE, Spec};
+use lab::report;
+use lab::wire::Framing;
+use serde::Serialize;
+
+use crate::hand::Bytes;
+
+/// The laboratory of The Dropped Write: it watches proxies lose bytes, or not.
+///
+/// Without a command: the tour, two experiments through every step, told as a story.
+#[derive(Parser)]
+#[command(name = "lab", bin_name = "cargo lab", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Two experiments through every step, told as a story (the default)
+    Tour,
+    /// Every step through every experiment, and the table of what came out
+    Matrix {
+        /// How many experiments to run at a time
+        #[arg(long, default_value_t = matrix::JOBS)]
+        jobs: usize,
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The experiments, a line each
+    List {
+        /// Print them, with what is expected of each step, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One experiment told as a story: who sent what, where the hole is, the bytes around it
+    Show {
+        /// Its name, as in `list`
+        experiment: String,
+        /// A step, or a command with {listen} and {backend} in it
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        proxy: Vec<String>,
+    },
+    /// Grade any proxy, in any language
+    ///
+    /// The command must stay in the foreground and listen where it is told to: {listen} and {backend}
+    /// in it become addresses such as 127.0.0.1:8080; {listen_port} and {backend_port} only the ports.
+    ///
+    /// Exit status: 0 if it does everywhere what a trusted proxy does, 1 if not, 2 for bad arguments.
+    Check {
+        /// Only this experiment; may be given several times
+        #[arg(long)]
+        only: Vec<String>,
+        /// How many experiments to run at a time
+        #[arg(long, default_value_t = matrix::JOBS)]
+        jobs: usize,
+        /// Seconds that the command may take until it listens
+        #[arg(long, default_value_t = PATIENCE.as_secs())]
+        patience: u64,
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+        /// The command, after `--`; or the name of a step
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        proxy: Vec<String>,
+    },
+    /// A backend to play with: every request gets a page whose every 16 bytes name their own offset
+    Backend {
+        /// Where to listen
+        #[arg(default_value = "127.0.0.1:9000")]
+        listen: SocketAddr,
+        /// Bytes of page: 1500, 64K, 16M, 2G or endless [default: three times what this machine's
+        /// largest socket buffers hold]
+        #[arg(long)]
+        size: Option<Bytes>,
+        /// How the page's end is told
+        #[arg(long, value_enum, default_value = "chunked")]
+        framing: Framing,
+        /// Bytes per second at most [default: as fast as they are taken]
+        #[arg(long)]
+        rate: Option<Bytes>,
+    },
+    /// A client to play with: asks for the backend's page and judges what comes
+    Client {
+        /// Where to connect
+        #[arg(default_value = "127.0.0.1:8080")]
+        proxy: SocketAddr,
+        /// Seconds without reading, once the request is sent
+        #[arg(long)]
+        stall: Option<f64>,
+        /// Bytes per second at most
+        #[arg(long)]
+        rate: Option<Bytes>,
+        /// Reset the connection after so many bytes
+        #[arg(long)]
+        reset_after: Option<Bytes>,
+        /// Send a request with so many bytes of body
+        #[arg(long)]
+        upload: Option<Bytes>,
+        /// The backend's --size
+        #[arg(long)]
+        size: Option<Bytes>,
+        /// The backend's --framing
+        #[arg(long, value_enum, default_value = "chunked")]
+        framing: Framing,
+    },
+    /// A relay with a fault of your choice, or with none
+    Relay {
+        /// The fault
+        #[arg(value_enum)]
+        fault: lab::relay::Fault,
+        /// Where to listen
+        #[arg(default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// Where to connect
+        #[arg(default_value = "127.0.0.1:9000")]
+        backend: SocketAddr,
+    },
+    /// Will this machine show the bug? Kernel, socket buffers, descriptors, curl
+    Doctor {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command.unwrap_or(Task::Tour)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// A mistake in the arguments, as opposed to a failure of the laboratory.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn run(task: Task) -> Result<bool> {
+    match task {
+        Task::Backend { listen, size, framing, rate } => {
+            let bytes = size.map_or_else(hand::default_size, |Bytes(bytes)| bytes);
+            hand::backend(listen, bytes, framing, rate.map(|Bytes(bytes)| bytes))?;
+            return Ok(true);
+        }
+        Task::Relay { fault, listen, backend } => {
+            lab::relay::run(fault, listen, backend)?;
+            return Ok(true);
+        }
+        _ => {}
+    }
+    end_proxies_when_interrupted()?;
+    match task {
+        Task::Tour => Ok(tour::run(&steps()?)),
+        Task::Matrix { jobs, json } => show_matrix(jobs, json),
+        Task::List { json } => list(json),
+        Task::Show { experiment, proxy } => {
+            let experiment = experiment_named(&experiment)?;
+            let outcome = experiment.run(&proxy_from(proxy, PATIENCE)?);
+            print!("{}", report::story(&outcome));
+            Ok(match matrix::expected(outcome.experiment, &outcome.proxy) {
+                Some(cell) => cell.allows(outcome.verdict.kind),
+                None => !report::is_bad(outcome.verdict.kind),
+            })
+        }
+        Task::Check { only, jobs, patience, json, proxy } => {
+            let chosen = match only.is_empty() {
+                true => experiments::ALL.iter().collect(),
+                false => {
+                    only.iter().map(|name| experiment_named(name)).collect::<Result<Vec<_>>>()?
+                }
+            };
+            check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, json)
+        }
+        Task::Client { proxy, stall, rate, reset_after, upload, size, framing } => {
+            if stall.is_some_and(|seconds| !(0.0..=86_400.0).contains(&seconds)) {
+                return Err(Usage("--stall must be between 0 and 86400 seconds".into()).into());
+            }
+            let bytes = |given: Option<Bytes>| given.map(|Bytes(bytes)| bytes);
+            let habits = hand::Habits {
+                stall,
+                rate: bytes(rate),
+                reset_after: bytes(reset_after),
+                upload: bytes(upload),
+                bytes: bytes(size).unwrap_or_else(hand::default_size),
+                framing,
+            };
+            hand::client(proxy, &habits)
+        }
+        Task::Doctor { json } => {
+            let findings = doctor::examine()?;
+            if json {
+                print_json(&findings)?
+            } else {
+                println!("{}", findings.text())
+            }
+            Ok(findings.is_well())
+        }
+        Task::Backend { .. } | Task::Relay { .. } => unreachable!("handled above"),
+    }
+}
+
+fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
+    let work = matrix::grid(&steps()?);
+    let progress = tour::spinner(work.len() as u64);
+    let outcomes = matrix::run_all(work, jobs, |outcome| {
+        let line = format!(
+            "{:18}{:18}{}{:>6} ms",
+            outcome.experiment,
+            outcome.proxy,
+            report::word(outcome.verdict.kind, 12),
+            outcome.took_ms
+        );
+        progress.inc(1);
+        if !json {
+            progress.suspend(|| println!("{line}"));
+        }
+    });
+    progress.finish_and_clear();
+    let deviations = report::deviations(&outcomes);
+    if json {
+        print_json(&outcomes)?;
+    } else {
+        print!("\n{}\n", report::grid(&outcomes));
+        for line in &deviations {
+            println!("! {line}");
+        }
+        if deviations.is_empty() {
+            println!("All {} verdicts are as expected.", outcomes.len());
+        }
+    }
+    Ok(deviations.is_empty())
+}
+
+fn check(chosen: &[&'static Experiment], spec: &Spec, jobs: usize, json: bool) -> Result<bool> {
+    let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
+    let progress = tour::spinner(work.len() as u64);
+    let outcomes = matrix::run_all(work, jobs, |outcome| {
+        progress.set_message(outcome.experiment);
+        progress.inc(1);
+    });
+    progress.finish_and_clear();
+    if json {
+        print_json(&outcomes)?;
+    } else {
+        print!("{}", report::grades(&outcomes));
+    }
+    let bad = outcomes.iter().any(|outcome| report::is_bad(outcome.verdict.kind));
+    let judged = outcomes.iter().any(|outcome| outcome.verdict.kind.is_good());
+    Ok(judged && !bad)
+}
+
+fn list(json: bool) -> Result<bool> {
+    #[derive(Serialize)]
+    struct Row {
+        name: &'static str,
+        question: &'static str,
+        expected: std::collections::BTreeMap<&'static str, matrix::Cell>,
+    }
+    if json {
+        let rows: Vec<_> = experiments::ALL
+            .iter()
+            .map(|experiment| Row {
+                name: experiment.name,
+                question: experiment.question,
+                expected: STEPS
+                    .iter()
+                    .filter_map(|step| Some((*step, matrix::expected(experiment.name, step)?)))
+                    .collect(),
+            })
+            .collect();
+        print_json(&rows)?;
+    } else {
+        for experiment in experiments::ALL {
+            println!(
+                "{:18}{}",
+                report::bold(format!("{:18}", experiment.name)),
+                experiment.question
+            );
+        }
+    }
+    Ok(true)
+}
+
+fn print_json(value: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+fn experiment_named(name: &str) -> Result<&'static Experiment> {
+    experiments::named(name).ok_or_else(|| {
+        let known: Vec<_> = experiments::ALL.iter().map(|experiment| experiment.name).collect();
+        Usage(format!("there is no experiment {name:?}; there are {}", known.join(", "))).into()
+    })
+}
+
+/// The proxy that the arguments name: a step, or a command.
+fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
+    if words.first().is_some_and(|word| word == "--") {
+        words.remove(0);
+    }
+    if let [name] = &words[..]
+        && STEPS.contains(&name.as_str())
+    {
+        let known = steps()?.into_iter().find(|spec| spec.name == *name);
+        return known.with_context(|| format!("{name} has not been built"));
+    }
+    let line = words.join(" ");
+    let has = |placeholder: &str| line.contains(placeholder);
+    if words.len() == 1 && !has("{") {
+        let steps = STEPS.join(", ");
+        let what = format!(
+            "there is no step {line:?}; there are {steps}; any other proxy is a command with {{listen}} and {{backend}} in it"
+        );
+        return Err(Usage(what).into());
+    }
+    for (address, port) in [("{listen}", "{listen_port}"), ("{backend}", "{backend_port}")] {
+        if !has(address) && !has(port) {
+            let what = format!("the command has no {address} or {port} in it: {line}");
+            return Err(Usage(what).into());
+        }
+    }
+    let mut spec = Spec::foreign(words);
+    spec.patience = patience;
+    Ok(spec)
+}
+
+/// The steps of the workbook, built.
+fn steps() -> Result<Vec<Spec>> {
+    let own = std::env::current_exe().context("finding the own program")?;
+    let directory = own.parent().context("the own program has no directory")?;
+    build(directory)?;
+    STEPS
+        .iter()
+        .map(|name| {
+            let path: PathBuf = directory.join(name);
+            if !path.exists() {
+                bail!("{} is not there: run `cargo build` first", path.display());
+            }
+            Ok(Spec::step(path))
+        })
+        .collect()
+}
+
+/// Builds the steps, where cargo is what started us: then they are as new as their sources.
+fn build(directory: &Path) -> Result<()> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(cargo);
+    command.current_dir(root).args(["build", "--quiet", "--package", "dropped-write", "--bins"]);
+    if directory.ends_with("release") {
+        command.arg("--release");
+    }
+    let status = command.status().context("running cargo to build the steps")?;
+    if !status.success() {
+        bail!("the steps could not be built");
+    }
+    Ok(())
+}
+
+/// Proxies run in process groups of their own, so an interrupt from the keyboard does not reach
+/// them: a thread waits for it and ends them first.
+fn end_proxies_when_interrupted() -> Result<()> {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    // Threads inherit the mask, so only the waiting one is ever interrupted. Programs that we start
+    // must not inherit it, and do not: the standard library clears it between fork and exec.
+    signals.thread_block().context("blocking signals")?;
+    std::thread::spawn(move || {
+        let signal = signals.wait().map_or(2, |signal| signal as i32);
+        lab::proxy::end_all();
+        std::process::exit(128 + signal);
+    });
+    Ok(())
 }

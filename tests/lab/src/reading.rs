@@ -86,13 +86,9 @@ impl Judge {
             first.start == 0 && first.len >= self.wire.head_len().min(sent).max(1)
         });
         let reframed = framing == Framing::Complete && body.is_exact();
-        let (damage, offsets) = if (verbatim && !reframed) || stream.received == 0 {
-            (stream, Offsets::Stream)
-        } else if verbatim && stream.is_exact() {
-            (stream, Offsets::Stream)
-        } else {
-            (body, Offsets::Body)
-        };
+        let by_stream = verbatim && (!reframed || stream.is_exact()) || stream.received == 0;
+        let (damage, offsets) =
+            if by_stream { (stream, Offsets::Stream) } else { (body, Offsets::Body) };
         Reading { status: self.decoder.status, end, framing, curl, damage, offsets }
     }
 }

@@ -1,0 +1,145 @@
+//! The doctor: will this machine show the bug?
+
+use std::process::Command;
+
+use anyhow::Result;
+use lab::net::{self, Window};
+use lab::procfs;
+use lab::verdict::size;
+use nix::sys::resource::{Resource, getrlimit};
+use serde::Serialize;
+
+/// What was found out about this machine.
+#[derive(Serialize)]
+pub struct Findings {
+    /// Release of the kernel.
+    kernel: String,
+    /// Least, initial and largest receive buffer, in bytes.
+    tcp_rmem: Option<[u64; 3]>,
+    /// Least, initial and largest send buffer, in bytes.
+    tcp_wmem: Option<[u64; 3]>,
+    /// Bytes that the kernel takes for a client that never reads.
+    absorbed: u64,
+    /// The same with a receive buffer of 4 KiB.
+    absorbed_narrow: u64,
+    /// The same with a small buffer and a network's segments.
+    absorbed_small: u64,
+    /// Descriptors that a process may open.
+    descriptors: u64,
+    /// Whether threads' time on a processor can be read.
+    schedstat: bool,
+    /// First line of `curl --version`.
+    curl: Option<String>,
+    /// First line of `strace --version`.
+    strace: Option<String>,
+    /// What stands in the way, if anything does.
+    obstacles: Vec<String>,
+}
+
+/// Descriptors that the experiments need at a time: 20 clients with both their connections, seen
+/// from the proxy and from the laboratory, in several experiments.
+const DESCRIPTORS: u64 = 512;
+
+/// Examines this machine.
+///
+/// # Errors
+/// When not even sockets on loopback work.
+pub fn examine() -> Result<Findings> {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut findings = Findings {
+        kernel: kernel.trim().into(),
+        tcp_rmem: procfs::sysctl_triple("net.ipv4.tcp_rmem"),
+        tcp_wmem: procfs::sysctl_triple("net.ipv4.tcp_wmem"),
+        absorbed: net::absorbed(Window::Default)?,
+        absorbed_narrow: net::absorbed(Window::Narrow)?,
+        absorbed_small: net::absorbed(Window::Small)?,
+        descriptors: getrlimit(Resource::RLIMIT_NOFILE)?.0,
+        schedstat: procfs::on_cpu_ns("/proc/self/task/self").max(procfs::on_cpu_ns("/proc/self"))
+            > 0,
+        curl: first_line("curl", "--version"),
+        strace: first_line("strace", "--version"),
+        obstacles: vec![],
+    };
+    let mut obstacle = |is: bool, what: &str| {
+        if is {
+            findings.obstacles.push(what.into());
+        }
+    };
+    obstacle(
+        findings.descriptors < DESCRIPTORS,
+        "a process may open too few descriptors: try `ulimit -n 1024`",
+    );
+    obstacle(
+        !findings.schedstat,
+        "/proc/PID/schedstat is missing, so a spinning proxy is not seen",
+    );
+    obstacle(
+        !procfs::processes().iter().any(|process| process.pid == std::process::id() as i32),
+        "/proc does not show this process",
+    );
+    Ok(findings)
+}
+
+impl Findings {
+    /// Whether nothing stands in the way.
+    pub fn is_well(&self) -> bool {
+        self.obstacles.is_empty()
+    }
+
+    /// In words.
+    pub fn text(&self) -> String {
+        let triple = |numbers: Option<[u64; 3]>| match numbers {
+            Some([least, initial, most]) => {
+                format!(
+                    "{} at first, up to {} (never under {})",
+                    size(initial),
+                    size(most),
+                    size(least)
+                )
+            }
+            None => "unknown".into(),
+        };
+        let tool = |found: &Option<String>, without: &str| {
+            found.clone().unwrap_or_else(|| format!("not installed: {without}"))
+        };
+        let verdict = match &self.obstacles[..] {
+            [] => format!(
+                "This machine will show the bug: with a client that does not read, everything beyond\n\
+                 the first {} has to wait somewhere, and in step 03 it has nowhere to wait.",
+                size(self.absorbed)
+            ),
+            obstacles => format!("In the way: {}.", obstacles.join("; ")),
+        };
+        format!(
+            "Linux                {}\n\
+             receive buffers      {}\n\
+             send buffers         {}\n\
+             \n\
+             What the kernel takes for a client that does not read, measured just now:\n\
+             \x20 as it is           {}\n\
+             \x20 4 KiB buffer       {}\n\
+             \x20 like a network     {}   (16 KiB buffer, segments of 1,400 bytes)\n\
+             \n\
+             descriptors          {}\n\
+             curl                 {}\n\
+             strace               {}\n\
+             \n\
+             {verdict}",
+            self.kernel,
+            triple(self.tcp_rmem),
+            triple(self.tcp_wmem),
+            size(self.absorbed),
+            size(self.absorbed_narrow),
+            size(self.absorbed_small),
+            self.descriptors,
+            tool(&self.curl, "the chapters use it; the tour and the matrix do not need it"),
+            tool(&self.strace, "one chapter uses it"),
+        )
+    }
+}
+
+fn first_line(program: &str, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().next().map(|line| line.split(" (").next().unwrap_or(line).to_string())
+}

@@ -1,0 +1,132 @@
+//! The tour: two experiments through every step, told as a story.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anstream::println;
+use indicatif::{ProgressBar, ProgressStyle};
+use lab::experiments::{self, Outcome};
+use lab::matrix::{self, STEPS};
+use lab::proxy::Spec;
+use lab::report::{bold, faint, paint, strip, style, word};
+use lab::verdict::{Kind, thousands};
+
+/// Columns in a picture of what arrived.
+const WIDTH: usize = 64;
+
+/// Runs the tour; says whether everything was as the book says.
+pub fn run(specs: &[Spec]) -> bool {
+    println!("{}\n", bold("The Dropped Write: four proxies, one bug"));
+    println!("A backend sends a long page, a client reads it slowly, and between them stands a");
+    println!(
+        "proxy. Its one promise: every byte, in order, and then the end. Four proxies follow,"
+    );
+    println!("each a step of the workbook. Two experiments are put to each of them:\n");
+    println!(
+        "  {}   The backend sends a burst while the client does not read. When nothing",
+        bold("two-acts")
+    );
+    println!("             moves any more, the client reads what there is; then the rest is sent.");
+    println!(
+        "  {}      20 clients ask for a page and do not read it. One more asks for 100 bytes.\n",
+        bold("crowd")
+    );
+
+    let names = ["two-acts", "crowd"];
+    let chosen = names.map(|name| experiments::named(name).expect("it is among ALL"));
+    let work: Vec<_> =
+        specs.iter().flat_map(|spec| chosen.map(|experiment| (experiment, spec.clone()))).collect();
+    let progress = spinner(work.len() as u64);
+    let outcomes = matrix::run_all(work, matrix::JOBS, |outcome| {
+        progress.set_message(format!("{} through {}", outcome.experiment, outcome.proxy));
+        progress.inc(1);
+    });
+    progress.finish_and_clear();
+
+    for step in STEPS {
+        tell(step, &outcomes);
+    }
+    println!(
+        "{}",
+        faint("  █ arrived   ▒ partly   · never   (each place is a 64th of the page)\n")
+    );
+    let wrong = lab::report::deviations(&outcomes);
+    for line in &wrong {
+        println!("{} {line}", paint("Not as the book says:", style(Kind::Hole)));
+    }
+    if wrong.is_empty() {
+        what_next();
+    }
+    wrong.is_empty()
+}
+
+/// A bar that shows on a terminal and nowhere else.
+pub fn spinner(count: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(count);
+    let template = "{spinner} {pos}/{len} {msg}";
+    bar.set_style(
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn tell(step: &str, outcomes: &[Outcome]) {
+    let of = |experiment: &str| {
+        outcomes.iter().find(|outcome| outcome.proxy == step && outcome.experiment == experiment)
+    };
+    let (Some(acts), Some(crowd)) = (of("two-acts"), of("crowd")) else { return };
+    println!("{}  {}", bold(step), faint(about(step)));
+    if let Some(transfer) = acts.verdict.transfers.first() {
+        let damage = &transfer.reading.damage;
+        let arrived = damage.sent - damage.missing();
+        println!("  {}", strip(transfer, WIDTH));
+        println!(
+            "  {}  {} of {} bytes{}",
+            word(acts.verdict.kind, 9),
+            thousands(arrived),
+            thousands(damage.sent),
+            match damage.missing() {
+                0 => String::new(),
+                missing => format!("; {} are gone", thousands(missing)),
+            }
+        );
+        if transfer.reading.curl.exit != 0 {
+            let curl = &transfer.reading.curl;
+            println!("  {:9}  curl: ({}) {}", "", curl.exit, curl.words);
+        }
+    } else {
+        println!("  {}  {}", word(acts.verdict.kind, 9), acts.verdict.sentence);
+    }
+    let (kind, what) = match crowd.verdict.kind {
+        Kind::Exact => ("answered", crowd.verdict.sentence.clone()),
+        Kind::Frozen => ("frozen", "the next client is not answered at all".into()),
+        kind => (kind.word(), crowd.verdict.sentence.clone()),
+    };
+    println!("  {}  {what}\n", paint(format!("{kind:9}"), style(crowd.verdict.kind)));
+}
+
+/// A step's idea in a line.
+fn about(step: &str) -> &'static str {
+    match step {
+        "01-blocking" => "one client at a time",
+        "02-naive-epoll" => "one loop for all, and its writes wait",
+        "03-dropped-write" => "writes never wait, and nobody asks what they took",
+        "04-output-buffer" => "what write did not take is kept, and written when there is room",
+        _ => "",
+    }
+}
+
+fn what_next() {
+    println!("{}", bold("What next"));
+    println!(
+        "  cargo lab show two-acts 03-dropped-write   the hole from nearby, with the bytes around it"
+    );
+    println!("  diff -u steps/02-naive-epoll/main.rs steps/03-dropped-write/main.rs");
+    println!("                                             the bug, as a change of a few lines");
+    println!("  cargo lab matrix                           every step through every experiment");
+    println!("  cargo test                                 the same claims, as tests");
+}
