@@ -699,45 +699,30 @@ fn pile_up(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let mut client = rig.client(Window::Default, &route)?;
     rig.until_asked(&route)?;
     let begun = Instant::now();
-    let (inside, grown) = loop {
-        // The queues are read first: what is in none of them was taken before we looked at memory.
-        let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
+    let progress = rig.backend.asked_for(route.target).pop().expect("asked for just now");
+    let mut stopped = false;
+    let (place, grown) = loop {
+        // The queues are read first: what is in none of them was taken before we look at memory.
         let place = rig.whereabouts(progress.sent(), progress.peer_port(), &client);
-        let grown = (rig.proxy.full_vitals().memory_kib.saturating_sub(before_kib)) * 1024;
-        let inside = place.inside_proxy;
-        let in_memory = grown >= inside / 2;
-        let known = (in_memory && grown >= GREW)
-            || (!in_memory && inside >= VANISHED)
+        let grown = rig.proxy.full_vitals().memory_kib.saturating_sub(before_kib) * 1024;
+        let in_memory = grown >= place.inside_proxy / 2;
+        if stopped
+            || (in_memory && grown >= GREW)
+            || (!in_memory && place.inside_proxy >= VANISHED)
             || progress.sent() >= MOST
             || progress.is_finished()
-            || begun.elapsed() > LONG_ENOUGH;
-        if known {
-            break (inside, grown);
+            || begun.elapsed() > LONG_ENOUGH
+        {
+            break (place, grown);
         }
-        let mut looks = 0;
-        let still = rig.pump(SETTLE, |_| {
-            looks += 1;
-            if looks > 5 { Step::Done } else { Step::Idle }
+        // A look at memory again after every 4 MiB, or when nothing moves any more.
+        let next = progress.sent() + (4 << 20);
+        let ended = rig.pump(SETTLE, |_| {
+            if progress.sent() >= next || progress.is_finished() { Step::Done } else { Step::Idle }
         })?;
-        if still == Ended::Still {
-            break (inside, grown);
-        }
-        // Five looks are not enough to call it still; a longer one is.
-        let was = progress.sent();
-        let still =
-            rig.pump(SETTLE, |_| if progress.sent() != was { Step::Done } else { Step::Idle })?;
-        if still == Ended::Still {
-            let place = rig.whereabouts(progress.sent(), progress.peer_port(), &client);
-            let grown = (rig.proxy.full_vitals().memory_kib.saturating_sub(before_kib)) * 1024;
-            break (place.inside_proxy, grown);
-        }
+        stopped = ended == Ended::Still;
     };
-    let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
-    let place = rig.whereabouts(progress.sent(), progress.peer_port(), &client);
-    let stopped = !progress.is_finished()
-        && begun.elapsed() <= LONG_ENOUGH
-        && grown < GREW
-        && inside < VANISHED;
+    let inside = place.inside_proxy;
     rig.tell(format!(
         "{} sent: {place}. Its memory grew by {}.",
         size(progress.sent()),
@@ -747,7 +732,6 @@ fn pile_up(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     enough.open();
     let ended = rig.drain(&mut client, FOREVER)?;
     tell_received(&rig, &client);
-    let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
     let sent = if progress.is_broken() { progress.sent() } else { response.len() };
     let transfer = rig.judge_up_to(client, ended, sent)?;
     let exact = transfer.reading.is_exact();
@@ -774,7 +758,7 @@ fn pile_up(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
             );
             (Kind::Spilled, what)
         };
-    } else if lost > 0 && !stopped {
+    } else if lost > inside / 2 {
         verdict.kind = Kind::Swallowed;
         verdict.sentence =
             format!("it took {} more than it could pass on; {}", size(inside), verdict.sentence);

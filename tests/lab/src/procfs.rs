@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -41,6 +42,16 @@ pub fn sockets(ports: &[u16]) -> Vec<Socket> {
     }
     found.sort();
     found
+}
+
+/// Whether bytes are under way that neither side has to do anything for: sent, not yet acknowledged,
+/// and not yet in the other end's queue. A lost segment may take 200 ms to be sent again.
+pub fn in_flight(sockets: &[Socket]) -> bool {
+    sockets.iter().filter(|socket| socket.send_queue > 0).any(|sender| {
+        let ends = (sender.remote, sender.local);
+        let receiver = sockets.iter().find(|socket| (socket.local, socket.remote) == ends);
+        receiver.is_some_and(|receiver| receiver.receive_queue == 0)
+    })
 }
 
 /// Whether some socket listens on `port`.
@@ -151,6 +162,21 @@ pub fn on_cpu_ns(task: &str) -> u64 {
         .ok()
         .and_then(|text| text.split_ascii_whitespace().next()?.parse().ok())
         .unwrap_or(0)
+}
+
+/// Whether the kernel has packets to deliver and waits for a processor to do so (`ksoftirqd`).
+/// Loopback's packets go this way on a busy machine.
+pub fn deliveries_wait() -> bool {
+    static THREADS: OnceLock<Vec<i32>> = OnceLock::new();
+    let threads = THREADS.get_or_init(|| {
+        let is_deliverer = |pid: &i32| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            name.starts_with("ksoftirqd/")
+        };
+        numbers_in("/proc").into_iter().filter(is_deliverer).collect()
+    });
+    let mut states = threads.iter().filter_map(|pid| process(&format!("/proc/{pid}/stat")));
+    states.any(|process| process.state == 'R')
 }
 
 fn process(stat: &str) -> Option<Process> {

@@ -73,28 +73,29 @@ fn covered(segments: &[Segment], from: u64, to: u64) -> u64 {
 /// The grid of all outcomes, experiments down and steps across.
 pub fn grid(outcomes: &[Outcome]) -> String {
     const WIDTH: usize = 18;
+    // The last column is not padded: no line ends in spaces.
+    let width = |step: &str| if Some(&step) == STEPS.last() { 0 } else { WIDTH };
     let mut text = format!("{:WIDTH$}", "");
     for step in STEPS {
-        let _ = write!(text, "{}", bold(format!("{step:WIDTH$}")));
+        let width = width(step);
+        text += &bold(format!("{step:width$}"));
     }
     text.push('\n');
     for experiment in experiments::ALL {
         let _ = write!(text, "{:WIDTH$}", experiment.name);
         for step in STEPS {
+            let width = width(step);
             let outcome = outcomes
                 .iter()
                 .find(|outcome| outcome.experiment == experiment.name && outcome.proxy == step);
             text += &match outcome {
-                None => format!("{:WIDTH$}", "-"),
+                None => format!("{:width$}", "-"),
                 Some(outcome) => {
                     let kind = outcome.verdict.kind;
                     let mark = if matrix::is_expected(outcome) { "" } else { " !" };
-                    paint(format!("{:WIDTH$}", format!("{kind}{mark}")), style(kind))
+                    paint(format!("{:width$}", format!("{kind}{mark}")), style(kind))
                 }
             };
-        }
-        while text.ends_with(' ') {
-            text.pop();
         }
         text.push('\n');
     }

@@ -2,8 +2,8 @@
 //! nothing moves any more.
 //!
 //! Nothing here is concluded from silence. A proxy is *still* when every one of its threads sleeps,
-//! the kernel's queues stand as they stood, and no actor of ours could go on by itself: then only
-//! somebody else's next move can change anything.
+//! the kernel's queues stand as they stood, nothing is under way between them, and no actor of ours
+//! could go on by itself: then only somebody else's next move can change anything.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,6 +25,9 @@ use crate::wire::Wire;
 /// How long everything must be still before the next act begins. Work that is only waiting for a
 /// processor does not count as still, so this may be short even on a busy machine.
 pub const SETTLE: Duration = Duration::from_millis(50);
+
+/// How many looks in a row must find everything still, however long they take.
+const LOOKS: u32 = 5;
 
 /// How long everything must be still before we say that it will be so for ever. Longer than the
 /// timers by which TCP probes and retransmits over loopback.
@@ -156,6 +159,8 @@ struct Watch {
     cpu_ns_then: u64,
     /// When somebody was last seen running.
     busy_at: Instant,
+    /// How often nothing has changed and nobody ran, one look after the other.
+    quiet_looks: u32,
 }
 
 impl Rig {
@@ -195,6 +200,7 @@ impl Rig {
                 same_since: now,
                 cpu_ns_then: 0,
                 busy_at: now,
+                quiet_looks: 0,
             },
             peak_kib: 0,
         };
@@ -297,12 +303,13 @@ impl Rig {
     ) -> Result<Ended, Halt> {
         self.watch.same_since = Instant::now();
         self.watch.busy_at = Instant::now();
-        self.watch.sockets.clear();
+        self.watch.quiet_looks = 0;
         loop {
             match act(&self.backend) {
                 Step::Done => return Ok(Ended::Done),
                 Step::Moved => {
                     self.watch.busy_at = Instant::now();
+                    self.watch.quiet_looks = 0;
                     if self.begun.elapsed() > DEADLINE {
                         return Err(self.slow().into());
                     }
@@ -331,10 +338,17 @@ impl Rig {
             watch.counters = counters;
             watch.same_since = now;
             watch.cpu_ns_then = vitals.cpu_ns;
+            watch.quiet_looks = 0;
         }
-        if vitals.running || self.backend.is_busy() {
+        if vitals.running
+            || self.backend.is_busy()
+            || procfs::in_flight(&watch.sockets)
+            || procfs::deliveries_wait()
+        {
             watch.busy_at = now;
+            watch.quiet_looks = 0;
         }
+        watch.quiet_looks += 1;
         let spent = vitals.cpu_ns.saturating_sub(watch.cpu_ns_then);
         if spent > SPIN_NS {
             let what = format!(
@@ -346,7 +360,10 @@ impl Rig {
         if self.begun.elapsed() > DEADLINE {
             return Err(self.slow().into());
         }
-        Ok(watch.same_since.max(watch.busy_at).elapsed() >= patience)
+        // Counted up to the beginning of this look, and over several: on a busy machine a single look
+        // may take longer than the patience.
+        let quiet_since = watch.same_since.max(watch.busy_at);
+        Ok(watch.quiet_looks > LOOKS && now.duration_since(quiet_since) >= patience)
     }
 
     /// The connections of the proxy, both ends of each.
