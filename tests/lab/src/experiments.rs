@@ -10,6 +10,7 @@ use crate::http::End;
 use crate::net::{self, Window};
 use crate::procfs::CLOSE_WAIT;
 use crate::proxy::Spec;
+use crate::reading::Offsets;
 use crate::rig::{self, DEADLINE, Ended, Event, FOREVER, Halt, Rig, SETTLE, Step, Story};
 use crate::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
 use crate::wire::{Framing, Wire};
@@ -387,26 +388,21 @@ fn upload_first(transfers: Vec<Transfer>) -> Verdict {
 /// as two programs on a direct connection would; but it must go on serving others, and when the ends
 /// begin to read, everything must arrive.
 fn both_ways(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
-    let (give_in, enough) = (Gate::new(), Gate::new());
+    let enough = Gate::new();
     let route = Route {
         target: "/both",
         request: Wire::post("/both", LONG),
         response: Wire::response(Framing::ContentLength, LONG),
-        acts: vec![
-            Act::SendTo(LONG),
-            Act::SendAll,
-            Act::ReadBody(enough.clone()),
-            Act::Await(give_in.clone()),
-        ],
+        // The response's last bytes come after the request has been read: to a proxy that speaks
+        // HTTP, a response that is complete ends the exchange, whatever of the request is left.
+        acts: vec![Act::SendTo(LONG), Act::ReadBody(enough.clone()), Act::SendAll],
     };
-    // The other kind of backend on the same connection: it gives in and reads while it sends.
     let small = Route::simple("/small", Wire::response(Framing::ContentLength, 100));
     let mut rig = Rig::start(spec, vec![route.clone(), small.clone()], story)?;
     let mut client = rig.silent_client(Window::Default, &route.request, &route.response)?;
     rig.tell(format!("Both ends send {} bytes before they read.", thousands(LONG)));
     let progress = |backend: &Backend| backend.asked_for(route.target).pop();
-    let both_sent =
-        |backend: &Backend| progress(backend).is_some_and(|p| p.sent() == route.response.len());
+    let both_sent = |backend: &Backend| progress(backend).is_some_and(|p| p.sent() >= LONG);
     let ended = rig.pump(FOREVER, |backend| send_until(&mut client, || both_sent(backend)))?;
     let mut stuck = false;
     if ended == Ended::Still {
@@ -446,7 +442,6 @@ fn both_ways(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         enough.open();
         rig.pump(FOREVER, |backend| if received(backend) { Step::Done } else { Step::Idle })?;
     }
-    give_in.open();
     let ended = rig.drain(&mut client, FOREVER)?;
     let mut transfers = uploads(&rig, &route);
     rig.tell(format!(
@@ -455,6 +450,14 @@ fn both_ways(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         thousands(transfers.first().map_or(0, |transfer| transfer.reading.damage.received))
     ));
     transfers.insert(0, rig.judge(client, ended)?);
+    let response = &transfers[0].reading;
+    if response.is_exact() && response.offsets == Offsets::Body {
+        let cut = |upload: &Transfer| upload.reading.damage.gaps.iter().any(|gap| gap.tail);
+        if transfers[1..].iter().any(cut) {
+            let what = "the proxy speaks HTTP, where a response that begins before the request is complete may end it";
+            return rig.conclude(Verdict::new(Kind::NotJudged, what).with(transfers));
+        }
+    }
     let mut verdict = upload_first(transfers);
     if verdict.kind == Kind::Exact && stuck {
         verdict.kind = Kind::HeldBack;
