@@ -4,6 +4,7 @@ pub mod align;
 pub mod backend;
 pub mod client;
 pub mod coding;
+pub mod curl;
 pub mod experiments;
 pub mod http;
 pub mod matrix;

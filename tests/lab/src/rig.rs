@@ -40,6 +40,7 @@ const SPIN_NS: u64 = 300_000_000;
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Why an experiment ended before its end.
+#[derive(Debug)]
 pub enum Halt {
     /// With a verdict all the same.
     Verdict(Box<Verdict>),

@@ -1,0 +1,54 @@
+//! Step 01: right, and one client at a time.
+
+mod common;
+
+use assert_cmd::assert::OutputAssertExt;
+use common::*;
+use lab::backend::{Act, Gate, Route};
+use lab::net::Window;
+use lab::rig::{self, Ended, FOREVER, SETTLE};
+use lab::verdict::Verdict;
+use lab::wire::{Framing, Wire};
+
+const STEP: &str = env!("CARGO_BIN_EXE_01-blocking");
+
+#[test]
+fn it_does_in_every_experiment_what_the_matrix_says() {
+    every_verdict_is_as_the_matrix_says(STEP);
+}
+
+#[test]
+fn curl_gets_a_long_page_whole_however_long_it_stalls() {
+    if curl_is_missing() {
+        return;
+    }
+    let route = Route::simple("/page", Wire::response(Framing::Chunked, flood()));
+    let mut rig = rig(STEP, std::slice::from_ref(&route));
+    let curl = stalled_curl(&mut rig, &route);
+    let output = let_it_end(&mut rig, curl);
+    assert!(output.stdout == body(&route.response), "the page differs");
+    output.assert().code(0);
+}
+
+#[test]
+fn a_keep_alive_backend_holds_it_and_everyone_else() {
+    let close = Gate::new();
+    let page = Wire::response(Framing::ContentLength, SHORT);
+    let script = vec![Act::SendAll, Act::Await(close.clone())];
+    let route = Route::scripted("/keep-alive", page, script);
+    let mut rig = rig(STEP, std::slice::from_ref(&route));
+
+    let mut first = rig.client(Window::Default, &route).expect("it takes the request");
+    rig.pump(SETTLE, |_| rig::read(&mut first, usize::MAX)).expect("it lives");
+    assert!(first.is_complete(), "the first client has its page");
+    assert!(!first.has_ended(), "but its connection stays open");
+
+    let mut second = rig.client(Window::Default, &route).expect("the kernel takes the request");
+    let ended = rig.pump(SETTLE, |_| rig::read(&mut second, usize::MAX)).expect("it lives");
+    assert_eq!((ended, second.received()), (Ended::Still, 0), "the second client waits");
+
+    close.open();
+    let ended = rig.drain(&mut second, FOREVER).expect("it lives");
+    let transfer = rig.judge(second, ended).expect("it is served at last");
+    assert!(transfer.reading.is_exact(), "{}", Verdict::of(vec![transfer]).sentence);
+}

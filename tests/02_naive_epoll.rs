@@ -1,0 +1,39 @@
+//! Step 02: everyone at once, until someone is slow.
+
+mod common;
+
+use common::*;
+use lab::backend::Route;
+use lab::net::Window;
+use lab::rig::{self, Ended, FOREVER};
+use lab::wire::{Framing, Wire};
+
+const STEP: &str = env!("CARGO_BIN_EXE_02-naive-epoll");
+
+#[test]
+fn it_does_in_every_experiment_what_the_matrix_says() {
+    every_verdict_is_as_the_matrix_says(STEP);
+}
+
+#[test]
+fn one_client_that_does_not_read_freezes_everyone_until_it_reads() {
+    let big = Route::simple("/big", Wire::response(Framing::Chunked, flood()));
+    let small = Route::simple("/small", Wire::response(Framing::ContentLength, 100));
+    let mut rig = rig(STEP, &[big.clone(), small.clone()]);
+
+    let mut slow = rig.client(Window::Narrow, &big).expect("it takes the request");
+    rig.until_asked(&big).expect("the backend is asked");
+    rig.settle().expect("it comes to rest");
+
+    let mut next = rig.client(Window::Default, &small).expect("the kernel takes the request");
+    let ended = rig.pump(FOREVER, |_| rig::read(&mut next, usize::MAX)).expect("it lives");
+    assert_eq!((ended, next.received()), (Ended::Still, 0), "everyone waits for the slow one");
+    assert!(!rig.proxy.vitals().running, "the proxy is asleep, not busy");
+    assert!(rig.queued() > 0, "while bytes wait to be moved");
+
+    let ended = rig.drain(&mut slow, FOREVER).expect("it lives");
+    let slow = rig.judge(slow, ended).expect("the slow client gets its page");
+    let ended = rig.drain(&mut next, FOREVER).expect("it lives");
+    let next = rig.judge(next, ended).expect("and so does the next one");
+    assert!(slow.reading.is_exact() && next.reading.is_exact(), "late, but whole");
+}

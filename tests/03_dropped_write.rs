@@ -1,0 +1,87 @@
+//! Step 03: nobody freezes, and bytes vanish. If they ever stop vanishing, these stories fail.
+
+mod common;
+
+use assert_cmd::assert::OutputAssertExt;
+use common::*;
+use lab::backend::Route;
+use lab::net::Window;
+use lab::rig::{self, FOREVER, SETTLE};
+use lab::wire::{Framing, Wire};
+
+const STEP: &str = env!("CARGO_BIN_EXE_03-dropped-write");
+
+#[test]
+fn it_does_in_every_experiment_what_the_matrix_says() {
+    every_verdict_is_as_the_matrix_says(STEP);
+}
+
+#[test]
+fn curl_gets_a_short_page_whole() {
+    if curl_is_missing() {
+        return;
+    }
+    let route = Route::simple("/short", Wire::response(Framing::Chunked, SHORT));
+    let mut rig = rig(STEP, std::slice::from_ref(&route));
+    let curl = stalled_curl(&mut rig, &route);
+    let output = let_it_end(&mut rig, curl);
+    assert!(output.stdout == body(&route.response), "the page differs");
+    output.assert().code(0);
+}
+
+#[test]
+fn curl_says_56_when_there_is_a_hole() {
+    if curl_is_missing() {
+        return;
+    }
+    let (route, _, second_act) = two_acts();
+    let mut rig = rig(STEP, std::slice::from_ref(&route));
+    let mut curl = stalled_curl(&mut rig, &route);
+    let_it_read(&mut rig, &mut curl);
+    second_act.open();
+    let_it_end(&mut rig, curl)
+        .assert()
+        .code(56)
+        .stderr(words("Malformed encoding found in chunked-encoding"));
+}
+
+#[test]
+fn curl_says_18_when_the_tail_of_a_burst_is_lost() {
+    if curl_is_missing() {
+        return;
+    }
+    let route = Route::simple("/burst", Wire::response(Framing::ContentLength, flood()));
+    let mut rig = rig(STEP, std::slice::from_ref(&route));
+    let curl = stalled_curl(&mut rig, &route);
+    let_it_end(&mut rig, curl)
+        .assert()
+        .code(18)
+        .stderr(words("transfer closed with"))
+        .stderr(words("bytes remaining to read"));
+}
+
+#[test]
+fn what_is_missing_is_exactly_what_the_kernel_did_not_take() {
+    let (route, first, second_act) = two_acts();
+    let mut rig = rig(STEP, std::slice::from_ref(&route));
+    let mut client = rig.client(Window::Narrow, &route).expect("it takes the request");
+    rig.until_asked(&route).expect("the backend is asked");
+    rig.settle().expect("it comes to rest");
+    let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
+    assert_eq!(progress.sent(), first, "act one has been sent whole");
+
+    // By the kernel's own account: what was sent and is in no queue is nowhere.
+    let place = rig.whereabouts(progress.sent(), progress.peer_port(), &client);
+    assert_eq!(place.before_proxy, 0, "it has all been read");
+    assert!(place.inside_proxy > 0, "and not all of it been written");
+
+    rig.pump(SETTLE, |_| rig::read(&mut client, usize::MAX)).expect("it lives");
+    second_act.open();
+    let ended = rig.drain(&mut client, FOREVER).expect("it lives");
+    let transfer = rig.judge(client, ended).expect("it comes to an end");
+    let damage = &transfer.reading.damage;
+    assert_eq!(damage.missing(), place.inside_proxy);
+    let last = damage.gaps.last().expect("there is a gap");
+    assert_eq!(last.at + last.len, first, "the hole ends where act two begins");
+    assert_eq!((damage.reordered, damage.repeated, damage.foreign), (0, 0, 0));
+}

@@ -1,0 +1,90 @@
+//! What the stories of the steps have in common.
+#![allow(dead_code, reason = "each story uses its own part of this")]
+
+use lab::backend::{Act, Gate, Route};
+use lab::curl::{self, Curl};
+use lab::experiments::Outcome;
+use lab::matrix;
+use lab::net::{self, Window};
+use lab::proxy::Spec;
+use lab::rig::{Ended, FOREVER, Rig, SETTLE, Story};
+use lab::wire::{Framing, Wire};
+
+/// A page that fits into any kernel's buffers, in bytes.
+pub const SHORT: u64 = 200_000;
+
+/// Puts every experiment to a step and compares with the matrix.
+pub fn every_verdict_is_as_the_matrix_says(step: &str) -> Vec<Outcome> {
+    let work = matrix::grid(&[Spec::step(step)]);
+    assert!(!work.is_empty());
+    let outcomes = matrix::run_all(work, matrix::JOBS, |_| {});
+    let deviations = lab::report::deviations(&outcomes);
+    let known = outcomes.iter().all(|o| matrix::expected(o.experiment, &o.proxy).is_some());
+    assert!(known, "the matrix has no row for {step}");
+    assert!(deviations.is_empty(), "{}", deviations.join("\n"));
+    outcomes
+}
+
+/// A step in front of a backend with these routes.
+pub fn rig(step: &str, routes: &[Route]) -> Rig {
+    Rig::start(&Spec::step(step), routes.to_vec(), &Story::default()).expect("the step starts")
+}
+
+/// More than the kernel takes for a client that does not read.
+pub fn flood() -> u64 {
+    (4 << 20) + 2 * net::absorbed(Window::Default).expect("loopback works")
+}
+
+/// A page in two acts, the second behind the gate.
+pub fn two_acts() -> (Route, u64, Gate) {
+    let (first, gate) = (flood(), Gate::new());
+    let script = vec![Act::SendTo(first), Act::Await(gate.clone()), Act::SendAll];
+    let response = Wire::response(Framing::Chunked, first + SHORT);
+    (Route::scripted("/two-acts", response, script), first, gate)
+}
+
+/// Whether curl is there. Without it a story cannot be told: that is said loudly, and where the
+/// checks of the project run, it is a failure.
+pub fn curl_is_missing() -> bool {
+    let missing = curl::version().is_none();
+    assert!(!missing || std::env::var_os("CI").is_none(), "curl must be installed here");
+    if missing {
+        eprintln!("\n*** curl is not installed: THIS TEST HAS TESTED NOTHING ***\n");
+    }
+    missing
+}
+
+/// curl's words, where they are those of a version whose words are recorded; otherwise no words.
+pub fn words(text: &'static str) -> impl predicates::Predicate<str> {
+    let recorded = curl::version().is_some_and(|version| curl::RECORDED.contains(&version));
+    predicates::str::contains(if recorded { text } else { "" })
+}
+
+/// A curl that has asked for the route and has stalled: nobody can go any further.
+pub fn stalled_curl(rig: &mut Rig, route: &Route) -> Curl {
+    let url = format!("http://{}{}", rig.address(), route.target);
+    let curl = Curl::get(&url).expect("curl runs");
+    rig.until_asked(route).expect("curl's request reaches the backend");
+    rig.settle().expect("everything comes to rest");
+    curl
+}
+
+/// Lets curl read until nothing more comes for now.
+pub fn let_it_read(rig: &mut Rig, curl: &mut Curl) {
+    rig.pump(SETTLE, |_| curl.read_now()).expect("the proxy lives");
+}
+
+/// Lets curl read to the end, and returns how it ended.
+pub fn let_it_end(rig: &mut Rig, mut curl: Curl) -> std::process::Output {
+    let ended = rig.pump(FOREVER, |_| curl.read_now()).expect("the proxy lives");
+    assert_eq!(ended, Ended::Done, "curl still waits");
+    curl.finish().expect("curl ends")
+}
+
+/// The whole body of a response.
+pub fn body(response: &Wire) -> Vec<u8> {
+    let body = response.body();
+    let mut bytes = vec![0; body.len() as usize];
+    body.fill(0, &mut bytes);
+    bytes
+}
