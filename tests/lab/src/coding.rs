@@ -15,8 +15,9 @@ const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 fn cell(offset: u64) -> [u8; CELL] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut bytes = [b' '; CELL];
-    for (place, digit) in bytes[..10].iter_mut().rev().enumerate() {
-        *digit = DIGITS[(offset >> (4 * place)) as usize & 15];
+    for (place, pair) in bytes[..10].chunks_exact_mut(2).rev().enumerate() {
+        let byte = (offset >> (8 * place)) as usize & 255;
+        pair.copy_from_slice(&[DIGITS[byte >> 4], DIGITS[byte & 15]]);
     }
     // A multiplicative hash (Knuth, The Art of Computer Programming 3, section 6.4): its upper bits
     // depend on every bit of the offset.
