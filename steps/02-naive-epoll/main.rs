@@ -122,15 +122,21 @@ impl Proxy {
             Ok((client, _)) => client,
             Err(error) => return self.no_client(error),
         };
-        let backend = match TcpStream::connect(self.backend) {
-            Ok(backend) => backend,
-            // `client` is dropped and thereby closed: one connection is all that this costs.
-            Err(error) => {
-                let backend = self.backend;
-                complain(format_args!("connecting to the backend {backend}: {error}"));
-                return Ok(());
+        match self.connect(client) {
+            Ok(connection) => {
+                self.connections.insert(self.next_id, connection);
+                self.next_id += 1;
             }
-        };
+            // The client's socket has been dropped and thereby closed: that is all that it costs.
+            Err(error) => complain(format_args!("{error:#}")),
+        }
+        Ok(())
+    }
+
+    /// Opens a connection to the backend for this client and watches both ends.
+    fn connect(&self, client: TcpStream) -> Result<Connection> {
+        let backend = TcpStream::connect(self.backend)
+            .with_context(|| format!("connecting to the backend {}", self.backend))?;
         let connection = Connection { sockets: [client, backend] };
         for end in [CLIENT, BACKEND] {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, 2 * self.next_id + end as u64);
@@ -138,22 +144,21 @@ impl Proxy {
                 .add(&connection.sockets[end], event)
                 .with_context(|| format!("watching {}", END_NAMES[end]))?;
         }
-        self.connections.insert(self.next_id, connection);
-        self.next_id += 1;
-        Ok(())
+        Ok(connection)
     }
 
-    /// Decides what a failed accept means.
+    /// Decides what a failed accept means. Most failures concern the one client who left while it
+    /// waited in the queue.
     fn no_client(&mut self, error: std::io::Error) -> Result<()> {
         match error.raw_os_error().map(Errno::from_raw) {
-            // The client that waits would wake us for ever: look away until a descriptor is free.
+            // No descriptor is left, and the client that waits would wake us for ever: look away
+            // until a connection is closed.
             Some(Errno::EMFILE | Errno::ENFILE) if !self.connections.is_empty() => {
                 self.epoll.delete(&self.listener).context("leaving the listener")?;
                 self.accepting = false;
             }
-            // The client left while it waited in the queue.
-            Some(Errno::ECONNABORTED | Errno::EINTR) => {}
-            _ => return Err(error).context("accepting a client"),
+            Some(Errno::EMFILE | Errno::ENFILE) => return Err(error).context("accepting a client"),
+            _ => {}
         }
         complain(format_args!("accepting a client: {error}"));
         Ok(())
