@@ -61,9 +61,14 @@ pub fn default_size() -> u64 {
 pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, rate: Option<u64>) -> Result<()> {
     let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
     println!(
-        "listening on {}: every request gets a page of {} ({framing:?})",
+        "listening on {}: every request gets a page {}, {}",
         listener.local_addr()?,
-        if bytes == ENDLESS { "no end".into() } else { format!("{} bytes", thousands(bytes)) },
+        if bytes == ENDLESS { "without end".into() } else { format!("of {} bytes", thousands(bytes)) },
+        match framing {
+            Framing::Chunked => "chunked",
+            Framing::ContentLength => "with a Content-Length",
+            Framing::Close => "ended by closing the connection",
+        },
     );
     for (number, stream) in (1_u64..).zip(listener.incoming()) {
         let Ok(stream) = stream else { continue };
