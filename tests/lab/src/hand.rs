@@ -63,7 +63,11 @@ pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, rate: Option<u6
     println!(
         "listening on {}: every request gets a page {}, {}",
         listener.local_addr()?,
-        if bytes == ENDLESS { "without end".into() } else { format!("of {} bytes", thousands(bytes)) },
+        if bytes == ENDLESS {
+            "without end".into()
+        } else {
+            format!("of {} bytes", thousands(bytes))
+        },
         match framing {
             Framing::Chunked => "chunked",
             Framing::ContentLength => "with a Content-Length",

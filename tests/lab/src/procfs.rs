@@ -24,24 +24,36 @@ pub struct Socket {
 /// The state of a listening socket in the kernel's `tcp_states.h`.
 pub const LISTEN: u8 = 10;
 
-/// The state of a socket whose peer has sent its FIN while this side has not.
-pub const CLOSE_WAIT: u8 = 8;
-
 /// The state of a socket that is closed and waits for old segments to die out.
 const TIME_WAIT: u8 = 6;
 
+/// Which of the kernel's tables to read. Each is a walk through all the buckets of a large hash table,
+/// some milliseconds on a machine with much memory, so neither is read without need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// IPv4 sockets.
+    V4,
+    /// IPv6 sockets too: a program that listens on `::` is reached over IPv4 as well.
+    V4AndV6,
+}
+
 /// The sockets in which one of `ports` takes part, sorted.
-pub fn sockets(ports: &[u16]) -> Vec<Socket> {
-    let mut found = vec![];
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let text = fs::read_to_string(table).unwrap_or_default();
-        found.extend(text.lines().skip(1).filter_map(parse_socket).filter(|socket| {
-            (ports.contains(&socket.local) || ports.contains(&socket.remote))
-                && socket.state != TIME_WAIT
-        }));
+pub fn sockets(ports: &[u16], tables: Tables) -> Vec<Socket> {
+    let mut found = in_table("/proc/net/tcp", ports);
+    if tables == Tables::V4AndV6 {
+        found.extend(in_table("/proc/net/tcp6", ports));
     }
     found.sort();
     found
+}
+
+fn in_table(table: &str, ports: &[u16]) -> Vec<Socket> {
+    let text = fs::read_to_string(table).unwrap_or_default();
+    let concerned = |socket: &Socket| {
+        (ports.contains(&socket.local) || ports.contains(&socket.remote))
+            && socket.state != TIME_WAIT
+    };
+    text.lines().skip(1).filter_map(parse_socket).filter(concerned).collect()
 }
 
 /// Whether bytes are under way that neither side has to do anything for: sent, not yet acknowledged,
@@ -54,9 +66,16 @@ pub fn in_flight(sockets: &[Socket]) -> bool {
     })
 }
 
-/// Whether some socket listens on `port`.
-pub fn is_listening(port: u16) -> bool {
-    sockets(&[port]).iter().any(|socket| socket.state == LISTEN && socket.local == port)
+/// In which tables somebody listens on `port`; `None` when nobody does.
+pub fn listens_in(port: u16) -> Option<Tables> {
+    let listens = |table| {
+        in_table(table, &[port]).iter().any(|socket| socket.state == LISTEN && socket.local == port)
+    };
+    match (listens("/proc/net/tcp"), listens("/proc/net/tcp6")) {
+        (_, true) => Some(Tables::V4AndV6),
+        (true, false) => Some(Tables::V4),
+        (false, false) => None,
+    }
 }
 
 fn parse_socket(line: &str) -> Option<Socket> {
@@ -231,10 +250,10 @@ mod tests {
         use std::io::Write;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert!(is_listening(port));
+        assert_eq!(listens_in(port), Some(Tables::V4));
         let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         client.write_all(b"seven!!").unwrap();
-        let queued: u64 = sockets(&[port])
+        let queued: u64 = sockets(&[port], Tables::V4)
             .iter()
             .filter(|socket| socket.local == port && socket.state != LISTEN)
             .map(|socket| socket.receive_queue)

@@ -149,7 +149,7 @@ impl Proxy {
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(Duration::from_millis(2)),
                 _ => {}
             }
-            if !spec.announces && procfs::is_listening(self.address.port()) {
+            if !spec.announces && procfs::listens_in(self.address.port()).is_some() {
                 return Ok(());
             }
             if let Some(how) = self.exited() {

@@ -17,7 +17,7 @@ use crate::backend::{Backend, Route};
 use crate::client::Client;
 use crate::http::Framing;
 use crate::net::{Moved, Window};
-use crate::procfs::{self, LISTEN, Socket};
+use crate::procfs::{self, LISTEN, Socket, Tables};
 use crate::proxy::{Proxy, Spec, StartFailure};
 use crate::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
 use crate::wire::Wire;
@@ -146,6 +146,7 @@ pub struct Rig {
     begun: Instant,
     story: Story,
     watch: Watch,
+    tables: Tables,
     /// The most memory seen, in KiB.
     pub peak_kib: u64,
 }
@@ -162,6 +163,8 @@ struct Watch {
     busy_at: Instant,
     /// How often nothing has changed and nobody ran, one look after the other.
     quiet_looks: u32,
+    /// All looks.
+    looks: u32,
 }
 
 impl Rig {
@@ -189,6 +192,7 @@ impl Rig {
                 Verdict::new(Kind::Absent, format!("it never listened: {how}"))
             }
         })?;
+        let tables = procfs::listens_in(proxy.address.port()).unwrap_or(Tables::V4);
         let now = Instant::now();
         let mut rig = Rig {
             proxy,
@@ -202,7 +206,9 @@ impl Rig {
                 cpu_ns_then: 0,
                 busy_at: now,
                 quiet_looks: 0,
+                looks: 0,
             },
+            tables,
             peak_kib: 0,
         };
         rig.tell(format!(
@@ -321,7 +327,7 @@ impl Rig {
             if self.is_still_for(patience)? {
                 return Ok(Ended::Still);
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(4));
         }
     }
 
@@ -329,8 +335,20 @@ impl Rig {
         if let Some(how) = self.proxy.exited() {
             return Err(self.died(&how).into());
         }
+        if self.begun.elapsed() > DEADLINE {
+            return Err(self.slow().into());
+        }
         let now = Instant::now();
         let vitals = self.proxy.vitals();
+        let busy = vitals.running || self.backend.is_busy();
+        self.watch.looks += 1;
+        if busy && !self.watch.looks.is_multiple_of(8) {
+            // Nobody is still, so there is no need to know more; now and then there is, because a
+            // proxy that runs while nothing moves is a finding of its own.
+            self.watch.busy_at = now;
+            self.watch.quiet_looks = 0;
+            return Ok(false);
+        }
         let sockets = self.sockets();
         let counters = self.backend.counters();
         let watch = &mut self.watch;
@@ -341,15 +359,14 @@ impl Rig {
             watch.cpu_ns_then = vitals.cpu_ns;
             watch.quiet_looks = 0;
         }
-        if vitals.running
-            || self.backend.is_busy()
-            || procfs::in_flight(&watch.sockets)
-            || procfs::deliveries_wait()
-        {
+        if busy || procfs::in_flight(&watch.sockets) {
             watch.busy_at = now;
             watch.quiet_looks = 0;
+        } else if !procfs::deliveries_wait() {
+            // Deliveries that wait may be somebody else's, so they are no sign of life; but while
+            // they wait, a look proves nothing.
+            watch.quiet_looks += 1;
         }
-        watch.quiet_looks += 1;
         let spent = vitals.cpu_ns.saturating_sub(watch.cpu_ns_then);
         if spent > SPIN_NS {
             let what = format!(
@@ -357,9 +374,6 @@ impl Rig {
                 spent / 1_000_000
             );
             return Err(Verdict::new(Kind::Spun, what).into());
-        }
-        if self.begun.elapsed() > DEADLINE {
-            return Err(self.slow().into());
         }
         // Counted up to the beginning of this look, and over several: on a busy machine a single look
         // may take longer than the patience.
@@ -369,7 +383,7 @@ impl Rig {
 
     /// The connections of the proxy, both ends of each.
     pub fn sockets(&self) -> Vec<Socket> {
-        procfs::sockets(&[self.proxy.address.port(), self.backend.address.port()])
+        procfs::sockets(&[self.proxy.address.port(), self.backend.address.port()], self.tables)
     }
 
     /// Bytes that wait in the kernel for somebody to read or take them.
