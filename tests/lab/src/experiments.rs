@@ -755,7 +755,7 @@ fn pile_up(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
             );
             (Kind::Spilled, what)
         };
-    } else if lost > inside / 2 {
+    } else if lost > inside / 2 && !stopped {
         verdict.kind = Kind::Swallowed;
         verdict.sentence =
             format!("it took {} more than it could pass on; {}", size(inside), verdict.sentence);

@@ -21,8 +21,18 @@ pub struct Socket {
     pub receive_queue: u64,
 }
 
+impl Socket {
+    /// The one that an unread FIN adds to `receive_queue`: it is no byte that anybody waits for.
+    pub fn unread_fin(self) -> u64 {
+        u64::from(self.state == CLOSE_WAIT && self.receive_queue > 0)
+    }
+}
+
 /// The state of a listening socket in the kernel's `tcp_states.h`.
 pub const LISTEN: u8 = 10;
+
+/// The state of a socket whose peer has sent its FIN while this side has not.
+const CLOSE_WAIT: u8 = 8;
 
 /// The state of a socket that is closed and waits for old segments to die out.
 const TIME_WAIT: u8 = 6;

@@ -391,7 +391,7 @@ impl Rig {
         self.sockets()
             .iter()
             .filter(|socket| socket.state != LISTEN)
-            .map(|socket| socket.send_queue + socket.receive_queue)
+            .map(|socket| socket.send_queue + socket.receive_queue - socket.unread_fin())
             .sum()
     }
 
@@ -474,13 +474,15 @@ impl Rig {
         let open = !client.has_ended() && !client.is_complete();
         let received = client.received();
         let own_answer = client.status().filter(|status| *status >= 500);
+        // Looked at before the client is judged, and thereby closed: that moves the queues again.
+        let queued = self.queued();
         let (reading, evidence) = client.finish(sent);
         let transfer = Transfer { direction: Direction::Download, reading, evidence };
-        if open && ended == Ended::Still && self.queued() > 0 {
+        if open && ended == Ended::Still && queued > 0 {
             let what = format!(
                 "after {} bytes nothing more comes, while {} bytes wait in the kernel's queues",
                 thousands(received),
-                thousands(self.queued())
+                thousands(queued)
             );
             return Err(self.frozen(&what).with(vec![transfer]).into());
         }
