@@ -117,7 +117,8 @@ pub struct Aligner {
     received: u64,
     segments: Vec<Segment>,
     jumps: Vec<Jump>,
-    altered: u64,
+    /// Where other bytes came than were sent, as many of them.
+    altered: Vec<Segment>,
     foreign: u64,
     /// What arrived since the stream stopped making sense, not yet recognised.
     lost: VecDeque<u8>,
@@ -140,7 +141,7 @@ impl Aligner {
             received: 0,
             segments: vec![],
             jumps: vec![],
-            altered: 0,
+            altered: vec![],
             foreign: 0,
             lost: VecDeque::new(),
             scratch: vec![0; 1 << 16],
@@ -255,7 +256,7 @@ impl Aligner {
         let received_at = self.received_before_lost();
         self.lost.drain(..index);
         if at == self.expected + foreign {
-            self.altered += foreign;
+            self.altered.push(Segment { start: self.expected, len: foreign });
             self.expected = at;
             return;
         }
@@ -292,7 +293,11 @@ impl Aligner {
     }
 
     fn received_before_lost(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.len).sum::<u64>() + self.altered + self.foreign
+        self.recognised() + self.altered_bytes() + self.foreign
+    }
+
+    fn altered_bytes(&self) -> u64 {
+        self.altered.iter().map(|span| span.len).sum()
     }
 
     /// Ends the comparison. What is missing is missing from the first `sent` bytes of the stream.
@@ -302,11 +307,12 @@ impl Aligner {
         let mut damage = Damage {
             sent,
             received: self.received,
-            altered: self.altered,
+            altered: self.altered_bytes(),
             foreign: self.foreign,
             ..Damage::default()
         };
-        let mut sorted = self.segments.clone();
+        // An altered byte is not missing: something came in its place.
+        let mut sorted = [&self.segments[..], &self.altered].concat();
         sorted.sort_by_key(|segment| segment.start);
         // `covered` is the end of what has arrived without a gap below it.
         let mut covered = 0;
@@ -482,7 +488,7 @@ mod tests {
         let mut bytes = sent(&wire);
         bytes[50_000..50_003].copy_from_slice(b"???");
         let damage = judge(&wire, &bytes);
-        assert_eq!((damage.altered, damage.foreign), (3, 0));
+        assert_eq!((damage.altered, damage.foreign, damage.missing()), (3, 0, 0));
         let mut bytes = sent(&wire);
         bytes.splice(50_000..50_000, *b"???");
         let damage = judge(&wire, &bytes);
