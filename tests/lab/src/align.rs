@@ -4,7 +4,9 @@
 //! its way reads on to the next whole cell and knows again where it is. What it skipped is missing.
 //! The bytes that arrived are not kept, only the *segments* that they form.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::mem;
 
 use serde::Serialize;
 
@@ -64,6 +66,9 @@ pub struct Jump {
     pub next_chunk: Option<Chunk>,
     #[serde(skip)]
     slack: u64,
+    /// The segment that begins there, by its place in the order of arrival.
+    #[serde(skip)]
+    segment: usize,
 }
 
 /// The comparison of what arrived with what was sent.
@@ -116,6 +121,10 @@ pub struct Aligner {
     expected: u64,
     received: u64,
     segments: Vec<Segment>,
+    /// How many bytes later each segment may begin as well, as the one before it may end.
+    slacks: Vec<u64>,
+    /// The same for the segment that begins next.
+    next_slack: u64,
     jumps: Vec<Jump>,
     /// Where other bytes came than were sent, as many of them.
     altered: Vec<Segment>,
@@ -140,6 +149,8 @@ impl Aligner {
             expected: 0,
             received: 0,
             segments: vec![],
+            slacks: vec![],
+            next_slack: 0,
             jumps: vec![],
             altered: vec![],
             foreign: 0,
@@ -202,7 +213,10 @@ impl Aligner {
         }
         match self.segments.last_mut() {
             Some(last) if last.end() == self.expected => last.len += count,
-            _ => self.segments.push(Segment { start: self.expected, len: count }),
+            _ => {
+                self.segments.push(Segment { start: self.expected, len: count });
+                self.slacks.push(mem::take(&mut self.next_slack));
+            }
         }
         self.expected += count;
     }
@@ -286,9 +300,11 @@ impl Aligner {
                 foreign,
                 next_chunk: self.wire.chunk_at(at),
                 slack,
+                segment: self.segments.len(),
             });
         }
         self.expected = at;
+        self.next_slack = slack;
         self.accept(slack);
     }
 
@@ -303,6 +319,7 @@ impl Aligner {
     /// Ends the comparison. What is missing is missing from the first `sent` bytes of the stream.
     pub fn finish(mut self, sent: u64) -> Damage {
         self.recognise_end();
+        self.agree_on_cuts();
         self.foreign += self.lost.len() as u64;
         let mut damage = Damage {
             sent,
@@ -338,6 +355,79 @@ impl Aligner {
         damage
     }
 
+    /// Where blocks changed places, each cut between them is seen twice: one jump ends the block before
+    /// it, another begins the block behind it. Both jumps were traced back as far as their own bytes
+    /// fit, so they may disagree about the cut, and some bytes would count as missing and others as
+    /// repeated. Here all jumps around the same cuts are moved on, each within its slack, until they
+    /// agree. A hole's cuts are seen once each, and stay.
+    fn agree_on_cuts(&mut self) {
+        let jumps = 1..self.segments.len();
+        if jumps.clone().all(|jump| self.segments[jump].start >= self.segments[jump - 1].end()) {
+            return;
+        }
+        let links = self.shared_cuts();
+        // How far each jump is moved. The last segment ends at none.
+        let mut by = vec![0; self.segments.len() + 1];
+        let mut seen = vec![false; self.segments.len()];
+        for first in jumps {
+            // All jumps that share a cut, directly or not, and how far each has to move if the first
+            // one stays.
+            let mut group = vec![];
+            let mut found = vec![(first, 0)];
+            while let Some((jump, far)) = found.pop() {
+                if !mem::replace(&mut seen[jump], true) {
+                    group.push((jump, far));
+                    found
+                        .extend(links[jump].iter().map(|&(other, further)| (other, far + further)));
+                }
+            }
+            let least = group.iter().map(|&(_, far)| far).min().unwrap_or(0);
+            if group.iter().all(|&(jump, far)| far - least <= self.slacks[jump] as i64) {
+                group.iter().for_each(|&(jump, far)| by[jump] = (far - least) as u64);
+            }
+        }
+        let place = |(index, segment): (usize, &Segment)| {
+            let (start, end) = (segment.start + by[index], segment.end() + by[index + 1]);
+            Some(Segment { start, len: end.checked_sub(start)? })
+        };
+        let agreed: Option<Vec<Segment>> = self.segments.iter().enumerate().map(place).collect();
+        let Some(agreed) = agreed.filter(|agreed| covered(agreed) > covered(&self.segments)) else {
+            return;
+        };
+        self.segments = agreed;
+        for jump in &mut self.jumps {
+            let by = by[jump.segment];
+            (jump.from, jump.to) = (jump.from + by, jump.to + by);
+            (jump.received_at, jump.slack) = (jump.received_at + by, jump.slack.saturating_sub(by));
+        }
+    }
+
+    /// For each jump (by the segment that begins there): the jumps that share a cut with it, and how
+    /// many bytes further than it they have to move to agree.
+    fn shared_cuts(&self) -> Vec<Vec<(usize, i64)>> {
+        let mut links = vec![vec![]; self.segments.len()];
+        let mut by_start: Vec<usize> = (1..self.segments.len()).collect();
+        by_start.sort_by_key(|&jump| self.segments[jump].start);
+        for jump in 1..self.segments.len() {
+            let end = self.segments[jump - 1].end();
+            let near =
+                by_start.partition_point(|&other| self.segments[other].start + MOST_SLACK < end);
+            let shared = by_start[near..]
+                .iter()
+                .take_while(|&&other| self.segments[other].start <= end + self.slacks[jump])
+                // Its own segment, or the one that ends there, is no other side of the cut.
+                .filter(|&&other| other != jump && other + 1 != jump)
+                .map(|&other| (other, end as i64 - self.segments[other].start as i64))
+                .filter(|&(other, further)| further <= self.slacks[other] as i64)
+                .min_by_key(|&(_, further)| further.abs());
+            if let Some((other, further)) = shared {
+                links[jump].push((other, further));
+                links[other].push((jump, -further));
+            }
+        }
+        links
+    }
+
     /// The last bytes may be too few to hold a whole cell: then they are recognised if they are the
     /// end of the stream.
     fn recognise_end(&mut self) {
@@ -370,6 +460,19 @@ impl Aligner {
             tail: end == sent,
         }
     }
+}
+
+/// How many bytes of what was sent are in some segment, and, to compare, how few pieces they form.
+fn covered(segments: &[Segment]) -> (u64, Reverse<u64>) {
+    let mut sorted = segments.to_vec();
+    sorted.sort_by_key(|segment| segment.start);
+    let (mut count, mut pieces, mut highest) = (0, 0, 0);
+    for segment in sorted {
+        pieces += u64::from(segment.start > highest);
+        count += segment.end().saturating_sub(highest.max(segment.start));
+        highest = highest.max(segment.end());
+    }
+    (count, Reverse(pieces))
 }
 
 fn common_prefix(left: &[u8], right: &[u8]) -> usize {
@@ -472,6 +575,39 @@ mod tests {
         let damage = judge(&wire, &arrived.concat());
         assert_eq!(damage.gaps, []);
         assert_eq!((damage.reordered, damage.repeated), (30_000, 0));
+    }
+
+    #[test]
+    fn blocks_in_the_wrong_order_leave_no_holes_wherever_they_were_cut() {
+        for framing in [Framing::Chunked, Framing::Close] {
+            let wire = Wire::response(framing, 60_000);
+            let bytes = sent(&wire);
+            for cut in (500..8_000).step_by(61) {
+                // Four cuts at awkward places, and the blocks between them in the order 1 3 2 5 4.
+                let [a, b, c, d] = [cut, 3 * cut + 11, 5 * cut + 2, 7 * cut + 1];
+                let blocks = [&bytes[..a], &bytes[b..c], &bytes[a..b], &bytes[d..], &bytes[c..d]];
+                let mut aligner = Aligner::new(wire.clone());
+                blocks.iter().for_each(|block| aligner.push(block));
+                let damage = aligner.finish(wire.len());
+                assert_eq!((damage.missing(), damage.repeated), (0, 0), "{framing:?} {cut}");
+                assert_eq!(damage.reordered, (b - a + d - c) as u64, "{framing:?} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hole_among_blocks_in_the_wrong_order_keeps_its_exact_size() {
+        let wire = Wire::response(Framing::Chunked, 60_000);
+        let bytes = sent(&wire);
+        for cut in (500..8_000).step_by(61) {
+            let [a, b, c, d] = [cut, 3 * cut + 11, 5 * cut + 2, 7 * cut + 1];
+            let blocks = [&bytes[..a], &bytes[c..d], &bytes[a..b], &bytes[d..]];
+            let mut aligner = Aligner::new(wire.clone());
+            blocks.iter().for_each(|block| aligner.push(block));
+            let damage = aligner.finish(wire.len());
+            let gaps: Vec<_> = damage.gaps.iter().map(|gap| gap.len).collect();
+            assert_eq!((gaps, damage.repeated), (vec![(c - b) as u64], 0), "{cut}");
+        }
     }
 
     #[test]
