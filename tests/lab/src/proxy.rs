@@ -156,7 +156,7 @@ impl Proxy {
                 return Err(StartFailure::Exited(self.with_last_words(&how)));
             }
             if begun.elapsed() > spec.patience {
-                let how = format!("nothing listened after {} s", spec.patience.as_secs());
+                let how = format!("nothing listened after {:.1} s", spec.patience.as_secs_f64());
                 return Err(StartFailure::NeverListened(self.with_last_words(&how)));
             }
         }

@@ -194,20 +194,18 @@ fn describe(kind: Kind, transfer: &Transfer) -> String {
     let damage = &reading.damage;
     let way = match direction {
         Direction::Download => "",
-        Direction::Upload => " on the way to the backend",
+        Direction::Upload => ", on the way to the backend",
     };
     let what = match kind {
-        Kind::Exact => format!("{} bytes, all of them, in order", thousands(damage.received)),
+        Kind::Exact => format!("{}, all of them, in order", bytes(damage.received)),
         Kind::Hole | Kind::Truncated if !damage.gaps.is_empty() => missing(reading),
         Kind::Truncated => "the end of the message never came".into(),
         Kind::Reordered => {
-            let count = thousands(damage.reordered);
-            format!("nothing is missing, but {count} bytes were overtaken by later ones")
+            let count = bytes(damage.reordered);
+            format!("nothing is missing, but later ones overtook {count}")
         }
-        Kind::Repeated => format!("{} bytes came more than once", thousands(damage.repeated)),
-        _ => {
-            format!("{} bytes came that were not sent", thousands(damage.altered + damage.foreign))
-        }
+        Kind::Repeated => format!("{} came more than once", bytes(damage.repeated)),
+        _ => format!("{} came that nobody sent", bytes(damage.altered + damage.foreign)),
     };
     let also = match (kind, damage) {
         (Kind::Hole | Kind::Truncated, damage) if damage.reordered > 0 => {
@@ -238,18 +236,16 @@ fn missing(reading: &Reading) -> String {
         let (index, header) = (thousands(chunk.index), thousands(chunk.header_at));
         format!(" (in chunk {index}, whose header is at {header})")
     });
-    let (len, at) = (thousands(first.len), thousands(first.at));
+    let (len, at) = (bytes(first.len), thousands(first.at));
     match &damage.gaps[..] {
-        [_] if first.tail => {
-            format!("the last {len} bytes are missing, from {offsets} {at} on{chunk}")
+        [_] if first.len == 1 && first.tail => {
+            format!("the last byte is missing, at {offsets} {at}{chunk}")
         }
-        [_] => format!("a hole of {len} bytes at {offsets} {at}{chunk}"),
+        [_] if first.tail => format!("the last {len} are missing, from {offsets} {at} on{chunk}"),
+        [_] => format!("a hole of {len} at {offsets} {at}{chunk}"),
         gaps => {
-            let total = thousands(damage.missing());
-            let count = gaps.len();
-            format!(
-                "{count} gaps, {total} bytes in all, the first of {len} bytes at {offsets} {at}{chunk}"
-            )
+            let (count, total) = (gaps.len(), bytes(damage.missing()));
+            format!("{count} gaps, {total} in all, the first of {len} at {offsets} {at}{chunk}")
         }
     }
 }
@@ -265,6 +261,11 @@ pub fn thousands(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A number of bytes: 1 byte, 1,234,567 bytes.
+pub fn bytes(number: u64) -> String {
+    format!("{} {}", thousands(number), if number == 1 { "byte" } else { "bytes" })
 }
 
 /// Bytes as MiB with one decimal, or as KiB where that would be too coarse.
@@ -285,6 +286,7 @@ mod tests {
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!((bytes(1), bytes(1000)), ("1 byte".into(), "1,000 bytes".into()));
         assert_eq!(size(3 << 19), "1.5 MiB");
     }
 }
