@@ -46,6 +46,8 @@ pub enum Fault {
     OneAtATime,
     /// Keeps what could not be written at once, and never writes it.
     NeverFlush,
+    /// Stops reading when much waits to be written, and never begins again.
+    NeverResume,
     /// Ends when a connection is reset.
     DieOnReset,
     /// Ends when it is stopped and continued.
@@ -116,6 +118,8 @@ struct Way {
     spilled: Option<Spill>,
     /// Bytes read so far.
     count: u64,
+    /// As much has waited as may.
+    was_full: bool,
     chunks: Chunks,
     /// The sender has ended.
     ended: bool,
@@ -374,7 +378,8 @@ impl Way {
 
     /// Whether more may be read.
     fn has_room(&self, fault: Fault) -> bool {
-        !self.ended && (self.waiting.len() < LIMIT || !fault.holds_back())
+        let stuck = fault == Fault::NeverResume && self.was_full;
+        !self.ended && !stuck && (self.waiting.len() < LIMIT || !fault.holds_back())
     }
 
     /// Lets bytes wait, behind all others.
@@ -382,6 +387,7 @@ impl Way {
         let fits = self.spilled.is_none() && self.waiting.len() + bytes.len() <= LIMIT;
         if fits || fault != Fault::Spill {
             self.waiting.extend(bytes);
+            self.was_full |= self.waiting.len() >= LIMIT;
             return Ok(());
         }
         let spill = match &mut self.spilled {
