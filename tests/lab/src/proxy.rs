@@ -70,8 +70,15 @@ pub struct Proxy {
     stderr: Arc<Mutex<Tail>>,
     /// Sets its processes apart from all others, wherever they have gone.
     marker: String,
-    family: Mutex<(Instant, Vec<i32>)>,
+    family: Mutex<Family>,
     _port: Option<ReservedPort>,
+}
+
+/// The processes of a proxy, as last seen.
+struct Family {
+    searched: Instant,
+    asked: Instant,
+    members: Vec<i32>,
 }
 
 /// The end of what a program has said.
@@ -126,7 +133,9 @@ impl Proxy {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let announced = listen_for_address(stdout.expect("stdout is piped"));
         let stderr = collect(stderr.expect("stderr is piped"));
-        let family = Mutex::new((Instant::now(), vec![group.as_raw()]));
+        let now = Instant::now();
+        let members = vec![group.as_raw()];
+        let family = Mutex::new(Family { searched: now, asked: now, members });
         let address = listen;
         let mut proxy = Proxy { child, group, address, stderr, marker, family, _port: port };
         proxy.wait_until_listening(spec, &announced)?;
@@ -199,13 +208,18 @@ impl Proxy {
         String::from_utf8_lossy(&tail.0).into_owned()
     }
 
-    /// Its processes. The process table is read anew at most every 50 ms.
+    /// Its processes. Children are looked for at most every 50 ms, and every second in the whole
+    /// process table, where those show that have left their parents.
     pub fn family(&self) -> Vec<i32> {
         let mut family = self.family.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if family.0.elapsed() > Duration::from_millis(50) {
-            *family = (Instant::now(), procfs::family(self.group.as_raw()));
+        if family.searched.elapsed() > Duration::from_secs(1) {
+            let members = procfs::family(self.group.as_raw());
+            *family = Family { searched: Instant::now(), asked: Instant::now(), members };
+        } else if family.asked.elapsed() > Duration::from_millis(50) {
+            family.members = procfs::with_children(&family.members);
+            family.asked = Instant::now();
         }
-        family.1.clone()
+        family.members.clone()
     }
 
     /// What its threads do.
