@@ -12,11 +12,10 @@ use std::time::Duration;
 use anstream::{eprintln, print, println};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use lab::experiments::{self, Experiment, Outcome};
+use lab::experiments::{self, Experiment};
 use lab::matrix::{self, STEPS};
 use lab::proxy::{PATIENCE, Spec};
 use lab::report;
-use lab::verdict::Kind;
 use lab::wire::Framing;
 use serde::Serialize;
 
@@ -263,18 +262,12 @@ fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
 }
 
 fn check(chosen: &[&'static Experiment], spec: &Spec, jobs: usize, json: bool) -> Result<bool> {
-    let mut work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
+    let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
     let progress = tour::spinner(work.len() as u64);
-    let tell = |outcome: &Outcome| {
+    let outcomes = matrix::run_all(work, jobs, |outcome| {
         progress.set_message(outcome.experiment);
         progress.inc(1);
-    };
-    // A program that does not even listen need not be waited for again and again.
-    let others = work.split_off(work.len().min(1));
-    let mut outcomes = matrix::run_all(work, jobs, tell);
-    if outcomes.iter().all(|outcome| outcome.verdict.kind != Kind::Absent) {
-        outcomes.extend(matrix::run_all(others, jobs, tell));
-    }
+    });
     progress.finish_and_clear();
     if json {
         print_json(&outcomes)?;
