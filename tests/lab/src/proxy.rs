@@ -161,7 +161,11 @@ impl Proxy {
             if !spec.announces && procfs::listens_in(self.address.port()).is_some() {
                 return Ok(());
             }
-            if let Some(how) = self.exited() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let mut how = describe(status);
+                if status.success() {
+                    how += " (a proxy must stay in the foreground)";
+                }
                 return Err(StartFailure::Exited(self.with_last_words(&how)));
             }
             if begun.elapsed() > spec.patience {
