@@ -230,6 +230,11 @@ impl Rig {
         self.story.tell(self.begun, text.into());
     }
 
+    /// How much of [`DEADLINE`] has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     /// Connects a client, which sends its request and reads nothing.
     ///
     /// # Errors
