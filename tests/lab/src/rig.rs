@@ -230,6 +230,11 @@ impl Rig {
         self.story.tell(self.begun, text.into());
     }
 
+    /// How much of [`DEADLINE`] has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     /// Connects a client, which sends its request and reads nothing.
     ///
     /// # Errors
@@ -254,13 +259,22 @@ impl Rig {
         response: &Wire,
     ) -> Result<Client, Halt> {
         Client::connect(self.proxy.address, window, request, response).map_err(|error| {
-            match self.proxy.exited() {
-                Some(how) => self.died(&how).into(),
-                None => {
-                    let what = format!("a client could not connect: {error}");
-                    Halt::from(Verdict::new(Kind::Died, what))
-                }
+            if let Some(how) = self.proxy.exited() {
+                return self.died(&how).into();
             }
+            let address = self.proxy.address;
+            let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+            let verdict = match procfs::listens_in(address.port()) {
+                // On another address, that is: on ::1 alone, for instance.
+                Some(_) if refused => {
+                    let port = address.port();
+                    let what =
+                        format!("it listens on port {port}, but clients of {address} are refused");
+                    Verdict::new(Kind::Absent, what)
+                }
+                _ => Verdict::new(Kind::Died, format!("a client could not connect: {error}")),
+            };
+            Halt::from(verdict)
         })
     }
 
