@@ -1,0 +1,3 @@
+//! The book is held to its word.
+
+mod transcripts;

@@ -1,0 +1,129 @@
+//! What the book shows of a terminal is what happens when the commands in it are run.
+//!
+//! `book/transcripts/NAME.txt` holds one terminal: a header of `# key: value` lines, a line `---`, and
+//! then what the terminal shows, from the first prompt on. Each is recorded in a scene: real
+//! programs, started on free ports, with the command lines that the reader types ([`stage`] says what
+//! is different about them). The test below plays all scenes and compares ([`paper`] says how).
+//!
+//! `BLESS=1 cargo test --test book` writes the files anew. `BLESS=03-curl` does so for the
+//! scenes and transcripts with `03-curl` in their names.
+
+mod paper;
+mod scenes;
+mod stage;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use paper::Verdict;
+use scenes::{SCENES, Scene};
+use stage::Stage;
+
+/// How many scenes are played at a time. In most of them nearly all of the time is spent waiting.
+const AT_A_TIME: usize = 5;
+
+/// How often a scene is played for a recording until the bug comes out the way that the book tells.
+/// A check takes it as it comes.
+const TAKES: usize = 5;
+
+#[test]
+fn every_terminal_in_the_book_shows_what_happens() {
+    let wanted = std::env::var("BLESS").ok().filter(|value| !value.is_empty());
+    let is_wanted = |scene: &&Scene| match wanted.as_deref() {
+        None | Some("1") => true,
+        Some(name) => {
+            scene.name.contains(name) || scene.papers.iter().any(|p| p.name.contains(name))
+        }
+    };
+    let scenes: VecDeque<&Scene> = SCENES.iter().filter(is_wanted).collect();
+    assert!(!scenes.is_empty(), "BLESS names no scene and no transcript");
+
+    let waiting = Mutex::new(scenes);
+    let failures = Mutex::new(vec![]);
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some(scene) = waiting.lock().unwrap().pop_front() else { break };
+                    let begun = Instant::now();
+                    let found = play(scene, wanted.is_some());
+                    println!("{:5.1} s  {}", begun.elapsed().as_secs_f64(), scene.name);
+                    failures.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "\n\n{}\n", failures.join("\n\n"));
+}
+
+/// Plays a scene and compares, or records; what is wrong, in sentences.
+fn play(scene: &Scene, bless: bool) -> Vec<String> {
+    let missing: Vec<_> = scene.needs.iter().filter(|tool| tool.version().is_none()).collect();
+    if !missing.is_empty() {
+        let tools: Vec<_> = missing.iter().map(|tool| tool.name()).collect();
+        let what = format!("scene {}: {} cannot be used here", scene.name, tools.join(" and "));
+        eprintln!("\n*** {what}: ITS TRANSCRIPTS HAVE NOT BEEN CHECKED ***\n");
+        // Where the checks of the project run, everything must be there.
+        return if std::env::var_os("CI").is_some() { vec![what] } else { vec![] };
+    }
+    for take in 1.. {
+        let mut stage = match Stage::set() {
+            Ok(stage) => stage,
+            Err(error) => return vec![format!("scene {}: {error}", scene.name)],
+        };
+        stage.recording = bless;
+        let played = (scene.play)(&mut stage);
+        let recordings = match played {
+            Ok(recordings) => recordings,
+            Err(error) => return vec![format!("scene {}: {error}", scene.name)],
+        };
+        drop(stage);
+        if bless && take < TAKES && recordings.iter().any(|recording| recording.unusual) {
+            continue;
+        }
+        let names: Vec<_> = recordings.iter().map(|recording| recording.name).collect();
+        let papers: Vec<_> = scene.papers.iter().map(|paper| paper.name).collect();
+        assert_eq!(names, papers, "scene {} records what it says", scene.name);
+        let both = scene.papers.iter().zip(&recordings);
+        return match bless {
+            true => both.filter_map(|(paper, text)| paper.write(scene, text).err()).collect(),
+            false => both
+                .filter_map(|(paper, text)| match paper.compare(text) {
+                    Verdict::Same => None,
+                    Verdict::Different(what) => Some(what),
+                })
+                .collect(),
+        };
+    }
+    unreachable!("the loop ends by returning")
+}
+
+#[test]
+fn every_transcript_belongs_to_a_scene_and_fits_a_page() {
+    let mut known: Vec<String> = SCENES
+        .iter()
+        .flat_map(|scene| scene.papers.iter().map(|paper| format!("{}.txt", paper.name)))
+        .collect();
+    known.sort();
+    let mut found: Vec<String> = fs::read_dir(paper::directory())
+        .expect("book/transcripts is there")
+        .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    if std::env::var_os("BLESS").is_none() {
+        assert_eq!(found, known, "`BLESS=1 cargo test --test book` writes what is missing");
+    }
+    for name in found {
+        let text = fs::read_to_string(paper::directory().join(&name)).expect("it can be read");
+        for (number, line) in (1..).zip(text.lines()) {
+            let width = line.chars().count();
+            assert!(width <= 160, "{name}, line {number} has {width} characters: {line}");
+            let plain = line.chars().all(|char| !char.is_control());
+            assert!(plain, "{name}, line {number} has a control character: {line:?}");
+        }
+    }
+}
