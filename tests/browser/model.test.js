@@ -1,0 +1,188 @@
+// The simulator's model: bytes are conserved whatever happens, and each policy does what its step does in the
+// laboratory. `node --test tests/browser/model.test.js`; the matrix comes from `lab list --json` (LAB names another lab).
+"use strict";
+
+const assert = require("node:assert/strict");
+const { execFileSync } = require("node:child_process");
+const path = require("node:path");
+const { test } = require("node:test");
+
+const model = require("../../book/theme/buffer-model.js");
+const { KIB, PRESETS, POLICIES } = model;
+
+/** Small random numbers that are the same in every run (mulberry32). */
+function random(seed) {
+    return () => {
+        seed = (seed + 0x6d2b79f5) | 0;
+        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+        return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+}
+
+function conserved(state) {
+    const { sent, delivered, kernel, proxy, disk, lost } = model.ledger(state);
+    assert.equal(delivered + kernel + proxy + disk + lost, sent, `tick ${state.tick} of ${JSON.stringify(state.config)}`);
+}
+
+/** Every place is in order, and what arrived comes before what waits: nobody overtakes. */
+function inOrder(state) {
+    let last = 0;
+    for (const place of ["delivered", "kernel", "proxy", "disk"]) {
+        for (const [from, to] of state[place]) {
+            assert.ok(from >= last && to > from, `${place} is out of order at tick ${state.tick}`);
+            last = to;
+        }
+    }
+}
+
+function run(state, ticks, until = () => false) {
+    for (let i = 0; i < ticks && !until(state); i += 1) {
+        state = model.step(state);
+        conserved(state);
+        inOrder(state);
+    }
+    return state;
+}
+
+test("bytes are conserved and stay in order, for settings of every kind that change on the way", () => {
+    const next = random(20130928);
+    const pick = (list) => list[Math.floor(next() * list.length)];
+    const settings = () => ({
+        policy: pick(POLICIES),
+        backend: Math.floor(next() * 70 * KIB),
+        client: next() < 0.2 ? 0 : Math.floor(next() * 70 * KIB),
+        kernel: 1 + Math.floor(next() * 200 * KIB),
+        memory: 1 + Math.floor(next() * 200 * KIB),
+        disk: next() < 0.5 ? Infinity : Math.floor(next() * 300 * KIB),
+    });
+    for (let i = 0; i < 400; i += 1) {
+        let state = model.create({ ...settings(), chunks: 1 + Math.floor(next() * 60) });
+        for (let part = 0; part < 5; part += 1) {
+            state = run(state, 40);
+            state = model.configure(state, settings());
+            conserved(state);
+        }
+        // Whoever waits gets there in the end, once the client reads.
+        state = run(model.configure(state, { backend: 64 * KIB, client: 64 * KIB }), 2000, (s) => s.finished);
+        assert.ok(state.finished);
+        const { sent, delivered, lost } = model.ledger(state);
+        assert.equal(delivered + lost, sent);
+        assert.equal(sent, state.total);
+    }
+});
+
+test("step leaves the state alone that it was given", () => {
+    let state = run(model.create(PRESETS["chapter-3"]), 20);
+    const before = JSON.stringify(state);
+    model.step(state);
+    assert.equal(JSON.stringify(state), before);
+});
+
+test("only the policy that drops loses bytes", () => {
+    for (const policy of POLICIES) {
+        const state = run(model.create({ policy, backend: 40 * KIB, client: 8 * KIB }), 2000, (s) => s.finished);
+        assert.ok(state.finished, policy);
+        assert.equal(model.ledger(state).lost > 0, policy === "drop", policy);
+        assert.equal(model.decode(state).kind, policy === "drop" ? "broken" : "exact", policy);
+    }
+});
+
+test("a client as fast as the backend hides the bug", () => {
+    const state = run(model.create({ policy: "drop", backend: 24 * KIB, client: 24 * KIB }), 500, (s) => s.finished);
+    assert.equal(model.ledger(state).lost, 0);
+    assert.equal(model.decode(state).kind, "exact");
+});
+
+test("holding back stays within its memory, and spilling within memory and disk", () => {
+    let peak = 0;
+    run(model.create({ ...PRESETS.backpressure, client: 0 }), 200, (s) => ((peak = Math.max(peak, s.peak)), false));
+    assert.ok(peak > 0 && peak <= model.DEFAULTS.memory);
+
+    const spill = run(model.create({ ...PRESETS.spill, client: 0, disk: 200 * KIB }), 200);
+    const { proxy, disk } = model.ledger(spill);
+    assert.equal(proxy, model.DEFAULTS.memory);
+    assert.equal(disk, 200 * KIB);
+    assert.ok(spill.paused, "the file is full, so the backend waits again");
+});
+
+test("the client's decoder: what it notices, and what it does not", () => {
+    const { wire, head } = model.CHUNK;
+    const page = (delivered, finished = true) => ({
+        ...model.create({ chunks: 4 }), delivered, lost: [], finished, sent: 4 * wire + 5,
+    });
+    const end = 4 * wire + 5;
+    const kind = (...ranges) => model.decode(page(ranges));
+    assert.deepEqual(kind([0, end]), { kind: "exact", exit: 0, chunk: null });
+    assert.deepEqual(kind([0, wire + 100], [wire + 200, end]), { kind: "broken", exit: 56, chunk: 1 });
+    assert.deepEqual(kind([0, wire], [wire + head, end]), { kind: "broken", exit: 56, chunk: 1 });
+    assert.deepEqual(kind([0, wire + 100]), { kind: "cut off", exit: 18, chunk: 1 });
+    assert.deepEqual(kind([0, 4 * wire]), { kind: "cut off", exit: 18, chunk: 4 });
+    assert.equal(kind([0, wire], [2 * wire, end]).kind, "unnoticed");
+    assert.equal(kind([0, wire + 100], [2 * wire + 100, end]).kind, "unnoticed");
+    assert.equal(kind([0, 3 * wire], [4 * wire, end]).kind, "unnoticed");
+    assert.equal(model.decode(page([[0, wire + 100]], false)).kind, "reading");
+});
+
+test("a chunk's word follows its bytes", () => {
+    const { wire } = model.CHUNK;
+    const state = {
+        ...model.create({ chunks: 5 }),
+        sent: 4 * wire, delivered: [[0, wire + 10], [wire + 20, 2 * wire]], lost: [[wire + 10, wire + 20], [2 * wire, 3 * wire]],
+        kernel: [[3 * wire, 4 * wire]],
+    };
+    assert.deepEqual(model.chunks(state).map((chunk) => chunk.word), ["whole", "damaged", "missing", "under way", "ahead"]);
+    assert.deepEqual(model.chunks(state).map((chunk) => chunk.headless), [false, false, true, false, false]);
+});
+
+// The laboratory's experiments, played with the model. Each returns one of the laboratory's verdicts.
+
+const fast = 64 * KIB;
+
+const experiments = {
+    // A burst while the client stalls, until nothing moves; the client drains; then the rest.
+    "two-acts": (policy) => {
+        let state = model.create({ policy, backend: fast, client: 0, chunks: 48 });
+        state = run(state, 300, (s) => s.still > 5 || s.sent > s.total / 2);
+        state = run(model.configure(state, { backend: 0, client: fast }), 300, (s) => s.still > 5);
+        state = run(model.configure(state, { backend: 4 * KIB, client: fast }), 2000, (s) => s.finished);
+        assert.ok(state.finished);
+        if (model.ledger(state).lost === 0) return "exact";
+        const arrived = state.delivered[state.delivered.length - 1][1];
+        return state.lost[0][0] < arrived ? "hole" : "truncated";
+    },
+    // A client that does not read: are the others served?
+    crowd: (policy) => {
+        const state = run(model.create({ policy, backend: fast, client: 0, chunks: 48 }), 100);
+        return state.frozen > 50 && state.others.every((other) => other.since !== null) ? "frozen" : "exact";
+    },
+    // A backend that never stops and a client that does not read: where do the bytes go?
+    "pile-up": (policy) => {
+        const state = run(model.create({ policy, backend: fast, client: 0, chunks: 10_000 }), 500);
+        const { proxy, disk, lost } = model.ledger(state);
+        if (state.still > 50) return "held-back";
+        if (lost > 0) return "swallowed";
+        if (disk > 1000 * KIB) return "spilled";
+        return proxy > 1000 * KIB ? "grew" : "nothing of the kind";
+    },
+};
+
+test("each policy does in the model what its step does in the laboratory", () => {
+    const lab = process.env.LAB || path.join(__dirname, "../../target/debug/lab");
+    const matrix = JSON.parse(execFileSync(lab, ["list", "--json"], { encoding: "utf8" }));
+    const steps = { one: "01-blocking", block: "02-naive-epoll", drop: "03-dropped-write", buffer: "04-output-buffer" };
+    let compared = 0;
+    for (const [name, play] of Object.entries(experiments)) {
+        const { expected } = matrix.find((experiment) => experiment.name === name);
+        for (const [policy, step] of Object.entries(steps)) {
+            const verdict = play(policy);
+            const kinds = expected[step].kinds;
+            assert.ok(kinds.includes(verdict), `${name} of ${step}: the model says ${verdict}, the laboratory ${kinds}`);
+            compared += 1;
+        }
+    }
+    assert.equal(compared, 12);
+    // No step holds back or spills yet; the laboratory found HAProxy to do the one and nginx the other.
+    assert.equal(experiments["pile-up"]("hold"), "held-back");
+    assert.equal(experiments["pile-up"]("spill"), "spilled");
+});
