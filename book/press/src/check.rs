@@ -652,3 +652,254 @@ fn files(project: &Project, problems: &mut Vec<Problem>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A book of one chapter and one interlude, in which nothing is wrong.
+    struct Tiny {
+        dir: tempfile::TempDir,
+        chapter: String,
+    }
+
+    impl Tiny {
+        fn new() -> Tiny {
+            let mut chapter =
+                "# One\n\nSee [the end](end.md#last), <https://example.org/>.\n".to_string();
+            for section in SECTIONS {
+                chapter += &format!("\n## {section}\n\nWords. {section}!\n");
+                match section {
+                    "Predict" => {
+                        chapter += "\nWhat is next?\n\n<details class=\"predict\"><summary>What do you think?</summary>\n\nThis is. Or is it?\n\n</details>\n";
+                    }
+                    "Exercises" => {
+                        for number in 1..=3 {
+                            chapter += &format!("\n### Exercise 1.{number}: again\n");
+                            for class in ["hint", "answer"] {
+                                chapter += &format!(
+                                    "\n<details class=\"{class}\"><summary>S</summary>\n\nSo.\n\n</details>\n"
+                                );
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            let tiny = Tiny { dir: tempfile::tempdir().unwrap(), chapter };
+            tiny.write("book/src/SUMMARY.md", "# S\n\n- [One](01-one.md)\n\n[End](end.md)\n");
+            tiny.write("book/src/01-one.md", &tiny.chapter);
+            tiny.write(
+                "book/src/end.md",
+                "# End\n\n## Last\n\nBack to [one](01-one.md).[^n]\n\n[^n]: A note.\n",
+            );
+            tiny
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            let path = self.dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn problems(&self) -> Vec<String> {
+            check(&Project::new(self.dir.path())).problems.iter().map(ToString::to_string).collect()
+        }
+
+        /// What is wrong with the chapter when `from` is replaced by `to` in it.
+        fn with(&self, from: &str, to: &str) -> Vec<String> {
+            assert!(self.chapter.contains(from), "{from} is not in the chapter");
+            self.write("book/src/01-one.md", &self.chapter.replacen(from, to, 1));
+            self.problems()
+        }
+
+        /// What is wrong when this is the fourth line of the last page.
+        fn page(&self, text: &str) -> Vec<String> {
+            self.write("book/src/end.md", &format!("# End\n\n## Last\n{text}\n"));
+            self.problems()
+        }
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_a_sound_book() {
+        let tiny = Tiny::new();
+        assert_eq!(tiny.problems(), [""; 0]);
+        let report = check(&Project::new(tiny.dir.path()));
+        let links: Vec<(&str, usize)> =
+            report.external.iter().map(|(url, places)| (url.as_str(), places[0].1)).collect();
+        assert_eq!(links, [("https://example.org/", 3)]);
+    }
+
+    #[test]
+    fn what_is_typed_by_hand_is_found() {
+        let tiny = Tiny::new();
+        let place = "book/src/end.md:4: ";
+        for (text, message) in [
+            ("```rust\nfn main() {}\n```", "a ```rust fence typed by hand: use {{#listing}}"),
+            ("~~~ rs,ignore\nfn main() {}\n~~~", "a ```rust fence typed by hand: use {{#listing}}"),
+            ("> ```Rust\n> fn main() {}\n> ```", "a ```rust fence typed by hand: use {{#listing}}"),
+            ("```console\n$ ls\n```", "a terminal typed by hand: use {{#transcript}}"),
+            ("```diff\n+x\n```", "a ```diff fence typed by hand: use {{#diff}}"),
+            (
+                "<pre><code class=\"language-rust\">x</code></pre>",
+                "Rust code typed by hand: use {{#listing}}",
+            ),
+            ("{{#badge}}", "{{#badge has no step"),
+            ("![](x.png)", "a picture without a text alternative"),
+            ("<img src=\"01-one.md\">", "a picture without a text alternative"),
+            ("Text.[^nowhere]", "a footnote that is not defined"),
+            ("<details>\n\nText.\n\n</details>", "<details> without a <summary>"),
+            (
+                "<details class=\"hint\"><summary>S</summary>\n\n</details>",
+                "<details class=\"hint\"> is empty",
+            ),
+            ("<details><summary>S</summary>\n\nText.", "<details> is not closed"),
+            ("<p id=\"last\">Text.</p>", "the id last is given twice on this page"),
+        ] {
+            let problems = tiny.page(text);
+            let expected = format!("{place}{message}");
+            assert!(problems.contains(&expected), "{text}: {expected} is not in {problems:?}");
+        }
+        assert_eq!(tiny.page("```sh\nls\n```\n\n`[^x]` and \\[^x]"), [""; 0]);
+        let unread = tiny.page("<details><summary>S</summary>\n*Text.*\n</details>");
+        assert!(
+            unread[0].starts_with("book/src/end.md:5: an empty line must follow"),
+            "{unread:?}"
+        );
+    }
+
+    #[test]
+    fn a_link_must_lead_somewhere() {
+        let tiny = Tiny::new();
+        for (link, message) in [
+            ("other.md", "the link \"other.md\" leads nowhere: there is no page other.md"),
+            ("01-one.md#what", "the link \"01-one.md#what\" leads nowhere: 01-one.md has no #what"),
+            ("#here", "the link \"#here\" leads nowhere: end.md has no #here"),
+            ("../x.md", "the link \"../x.md\" does not stay inside the book"),
+        ] {
+            let expected = format!("book/src/end.md:4: {message}");
+            assert_eq!(tiny.page(&format!("[x]({link})")), [expected.as_str()]);
+            assert_eq!(tiny.page(&format!("<a href=\"{link}\">x</a>")), [expected.as_str()]);
+        }
+        let good = "[x](01-one.md#exercise-11-again) [x](#last) [x](01-one.html#why) [x](#a)\n\n<p id=\"a\">x</p>";
+        assert_eq!(tiny.page(good), [""; 0]);
+        tiny.page("");
+        assert_eq!(
+            tiny.with("end.md#last", "end.md#least"),
+            ["book/src/01-one.md:3: the link \"end.md#least\" leads nowhere: end.md has no #least"]
+        );
+    }
+
+    #[test]
+    fn the_summary_names_every_page_once_and_in_order() {
+        let tiny = Tiny::new();
+        tiny.write("book/src/03-three.md", "# Three\n");
+        tiny.write(
+            "book/src/SUMMARY.md",
+            "# S\n\n- [One](01-one.md)\n- [Three](03-three.md)\n- [No](no.md)\n- [One](01-one.md)\n",
+        );
+        let problems = tiny.problems();
+        for expected in [
+            "book/src/SUMMARY.md:4: 03-three.md is chapter 3, in a place for chapter 2",
+            "book/src/SUMMARY.md:5: there is no page book/src/no.md",
+            "book/src/SUMMARY.md:6: 01-one.md is listed twice",
+            "book/src/end.md: SUMMARY.md does not list this page",
+        ] {
+            assert!(
+                problems.iter().any(|one| one == expected),
+                "{expected} is not in {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chapter_has_its_sections_in_their_order() {
+        let tiny = Tiny::new();
+        let wrong = tiny.with("## Why\n", "## Because\n");
+        assert!(wrong.contains(&"book/src/01-one.md:1: the section \"Why\" is missing".into()));
+        assert!(wrong.iter().any(|one| one.contains("has no section \"Because\"")), "{wrong:?}");
+        let swapped =
+            tiny.chapter.replace("## Why\n", "## X\n").replace("## The code\n", "## Why\n");
+        tiny.write("book/src/01-one.md", &swapped.replace("## X\n", "## The code\n"));
+        let wrong = tiny.problems();
+        assert!(wrong.iter().any(|one| one.contains("is out of order")), "{wrong:?}");
+        // In chapter 3 the code may come after the evidence.
+        let report = |order: &[&str]| {
+            let heading = |(at, title): (usize, &&str)| Heading {
+                level: HeadingLevel::H2,
+                text: title.to_string(),
+                line: at + 1,
+            };
+            let headings = order.iter().enumerate().map(heading).collect();
+            let facts = Facts { headings, ..Facts::default() };
+            let mut found = Vec::new();
+            sections(3, &facts, &mut |line, message| found.push((line, message)));
+            found
+        };
+        let mut order = SECTIONS.to_vec();
+        let code = order.remove(3);
+        order.insert(4, code);
+        assert_eq!(report(&order), []);
+        let code = order.remove(4);
+        order.insert(0, code);
+        assert_eq!(report(&order).len(), 1);
+    }
+
+    #[test]
+    fn a_question_has_an_answer_below_it() {
+        let tiny = Tiny::new();
+        let place = |text: &str, chapter: &str| {
+            let at = chapter.find(text).unwrap();
+            line_of(chapter, at)
+        };
+        let line = place("What is next?", &tiny.chapter);
+        let later = "</details>\n\nAnd what then?\n";
+        let problems = tiny.with("</details>\n", later);
+        let expected = format!(
+            "book/src/01-one.md:{}: a question to predict without its answer below it",
+            line + 8
+        );
+        assert_eq!(problems, [expected]);
+        let problems = tiny.with("What is next?", "Nothing is next.");
+        assert!(problems[0].ends_with("an answer without a question above it"), "{problems:?}");
+        let problems = tiny.with("class=\"predict\"", "class=\"other\"");
+        assert!(problems[0].contains("a question to predict without its answer"), "{problems:?}");
+    }
+
+    #[test]
+    fn an_exercise_has_a_hint_and_an_answer() {
+        let tiny = Tiny::new();
+        let line = line_of(&tiny.chapter, tiny.chapter.find("### Exercise 1.1").unwrap());
+        let at = format!("book/src/01-one.md:{line}: ");
+        assert_eq!(
+            tiny.with("class=\"hint\"", "class=\"x\""),
+            [format!("{at}the exercise has no <details class=\"hint\">")]
+        );
+        assert_eq!(
+            tiny.with("Exercise 1.1: again", "Exercise 1: again"),
+            [format!("{at}the exercise's title does not begin \"Exercise 1.1: \"")]
+        );
+        let two = &tiny.chapter[..tiny.chapter.find("### Exercise 1.3").unwrap()];
+        tiny.write("book/src/01-one.md", &format!("{two}## A closing note\n\nBye.\n"));
+        assert!(tiny.problems()[0].ends_with("2 exercises; 3 to 5 belong here"));
+    }
+
+    #[test]
+    fn files_that_no_page_shows_are_read_too() {
+        let tiny = Tiny::new();
+        tiny.write("book/transcripts/x.txt", "no header\n");
+        tiny.write(
+            "book/answers/x.patch",
+            "--- a/steps/x.rs\n+++ b/steps/x.rs\n@@ -1 +1 @@\n-a\n+b\n",
+        );
+        assert_eq!(
+            tiny.problems(),
+            [
+                "book/answers/x.patch: there is no file steps/x.rs",
+                "book/transcripts/x.txt:1: a header line is `# key: value`, and --- ends it",
+            ]
+        );
+    }
+}

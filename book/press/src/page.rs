@@ -357,7 +357,7 @@ impl Press<'_> {
         Ok(format!(
             "<figure class=\"terminal\" id=\"{id}\"><div class=\"terminal-bar\">\
              <span class=\"terminal-title\">{}</span>{machine}</div>\
-             <pre><code class=\"language-console nohighlight\">{code}</code></pre>\
+             <pre><code class=\"nohighlight\">{code}</code></pre>\
              <figcaption>{}</figcaption></figure>",
             escape(title),
             inline(caption)
