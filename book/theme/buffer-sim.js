@@ -63,8 +63,9 @@ button.play { background: var(--press-accent, #1f4e79); border-color: var(--pres
 :focus-visible { outline: 3px solid var(--press-focus, #b35c00); outline-offset: 2px; }
 .body { padding: 1.4rem 1.6rem 1.6rem; }
 
-.stage { display: grid; grid-template-columns: 1fr minmax(2.6rem, .45fr) 1.5fr minmax(2.6rem, .45fr) 1fr minmax(2.6rem, .45fr) 1fr; align-items: end; }
+.stage { display: grid; grid-template-columns: 11rem 1fr auto 1fr 11rem 1fr 11rem; align-items: end; max-width: 78rem; margin-inline: auto; }
 .station { text-align: center; min-width: 0; }
+.station.proxy { min-width: 11rem; }
 .name { font-weight: 600; font-size: 1.4rem; line-height: 1.2; min-height: 2.4em; display: grid; align-content: end; padding-bottom: .5rem; }
 .machine { height: 15rem; display: grid; place-items: center; }
 .machine svg { width: min(7.2rem, 90%); height: auto; overflow: visible; }
@@ -72,7 +73,7 @@ button.play { background: var(--press-accent, #1f4e79); border-color: var(--pres
 .value b { display: block; }
 .value span { color: var(--soft); }
 .tanks { height: 15rem; display: flex; gap: .8rem; justify-content: center; }
-.tank { position: relative; width: min(7.4rem, 100%); height: 100%; border: 2px solid var(--soft); border-radius: 4px 4px 9px 9px;
+.tank { position: relative; width: 8rem; height: 100%; border: 2px solid var(--soft); border-radius: 4px 4px 9px 9px;
   background: var(--well); overflow: hidden; }
 .tank.open { border-top: 2px dotted var(--soft); border-radius: 0 0 9px 9px; }
 .tank.full { border-color: var(--press-warn, #b35c00); }
@@ -82,7 +83,7 @@ button.play { background: var(--press-accent, #1f4e79); border-color: var(--pres
 .tank[hidden] { display: none; }
 .mark { position: absolute; inset: auto 0 50% 0; border-top: 2px dashed var(--press-ink, #222); opacity: .65; }
 .in { position: absolute; inset: .4rem 0 auto; font-size: 1.15rem; line-height: 1.15; text-align: center; padding: .1rem .2rem; }
-.in span { background: var(--card); border-radius: 4px; padding: .05rem .4rem; box-decoration-break: clone; -webkit-box-decoration-break: clone; }
+.in span { white-space: nowrap; background: var(--card); border-radius: 4px; padding: .05rem .4rem; box-decoration-break: clone; -webkit-box-decoration-break: clone; }
 .moving .fill { transition: height .16s linear; }
 
 .pipe { align-self: end; height: 15rem; margin-bottom: 3.9rem; position: relative; }
@@ -103,7 +104,7 @@ button.play { background: var(--press-accent, #1f4e79); border-color: var(--pres
 .moving .pipe.leaks .drip { animation: drip .5s linear infinite; }
 @keyframes drip { to { transform: translateY(1.6rem); } }
 
-.under { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin-top: .4rem; align-items: stretch; }
+.under { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin-bottom: 1.4rem; align-items: stretch; }
 .box { border: 1px solid var(--line); border-radius: 9px; padding: .7rem 1rem; min-width: 0; }
 .box .head { margin: 0; font: inherit; font-size: 1.35rem; color: var(--soft); }
 .box.bad { border-color: var(--l); box-shadow: inset 4px 0 0 var(--l); }
@@ -116,7 +117,7 @@ button.play { background: var(--press-accent, #1f4e79); border-color: var(--pres
 
 .status { margin: 1.2rem 0; padding: .9rem 1.2rem; border-left: 4px solid var(--press-accent, #1f4e79); background: var(--well); border-radius: 0 8px 8px 0; min-height: 6.2rem; }
 .status p { margin: 0; }
-.sum { display: flex; height: 1.6rem; border-radius: 5px; overflow: hidden; background: var(--well); border: 1px solid var(--line); }
+.sum { margin-top: .2rem; display: flex; height: 1.6rem; border-radius: 5px; overflow: hidden; background: var(--well); border: 1px solid var(--line); }
 .sum i { display: block; height: 100%; width: 0; }
 .moving .sum i { transition: width .16s linear; }
 i.delivered, .key.delivered { background: var(--d); } i.kernel, .key.kernel { background: var(--k); } i.proxy, .key.proxy { background: var(--p); }
@@ -136,7 +137,7 @@ i.lost, .key.lost { background: repeating-linear-gradient(135deg, var(--l) 0 5px
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: .7rem 0 0; padding: 0; list-style: none; font-size: 1.25rem; color: var(--soft); }
 .legend .cell { display: inline-block; width: 2rem; height: 1.6rem; line-height: 1.4rem; font-size: 1.1rem; vertical-align: -.25rem; margin-right: .5rem; }
 
-.controls { margin-top: 1.4rem; padding-top: 1.4rem; border-top: 1px solid var(--line); display: grid; gap: 1.2rem 2.4rem; grid-template-columns: 1fr 1fr; }
+.controls { margin-bottom: 1.6rem; padding-bottom: 1.6rem; border-bottom: 1px solid var(--line); display: grid; gap: 1.2rem 2.4rem; grid-template-columns: 1fr 1fr; }
 .buttons { display: flex; flex-wrap: wrap; gap: .7rem; grid-column: 1 / -1; }
 .field { display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; align-items: baseline; min-width: 0; }
 .field output { font-variant-numeric: tabular-nums; font-size: 1.35rem; }
@@ -150,13 +151,14 @@ summary { cursor: pointer; color: var(--soft); }
 
 @container (max-width: 560px) {
   .body { padding: 1rem; } .top { padding: .8rem 1rem; } .top label, .top select { width: 100%; }
-  .stage { grid-template-columns: 1fr 2.2rem 1.5fr 2.2rem 1fr 2.2rem 1fr; }
+  .stage { grid-template-columns: 5.8rem 1fr minmax(6.4rem, auto) 1fr 6.4rem 1fr 5.8rem; }
+  .tank { width: 5.6rem; } .tank.disk { width: 4.6rem; } .station.proxy { min-width: 6.4rem; }
   .name, .value { font-size: 1.2rem; }
   .machine svg { width: min(5rem, 90%); }
   .tanks { gap: .3rem; }
   .under, .controls { grid-template-columns: 1fr; }
   .chunks { grid-template-columns: repeat(12, 1fr); }
-  .buttons button { flex: 1 1 auto; }
+  .buttons { display: grid; grid-template-columns: 1fr 1fr; } .in { font-size: 1.05rem; } .in span { padding-inline: .2rem; }
   .pipe .word { font-size: 1.1rem; }
 }
 @media (forced-colors: active) { .fill, .sum i, .cell, .key { forced-color-adjust: none; } }
@@ -183,29 +185,16 @@ summary { cursor: pointer; color: var(--soft); }
     <div class="stage" role="img" data-stage>
       <div class="station"><div class="name">backend</div><div class="machine">${SERVER}</div><div class="value" data-value="backend"></div></div>
       <div class="pipe a"><div class="stop"></div><div class="word">waits</div></div>
-      <div class="station"><div class="name">proxy</div><div class="tanks">
+      <div class="station proxy"><div class="name">proxy</div><div class="tanks">
         <div class="tank memory"><div class="fill" data-fill="proxy"></div><div class="mark" hidden></div><div class="in"><span>memory</span></div></div>
         <div class="tank disk" hidden><div class="fill" data-fill="disk"></div><div class="in"><span>disk</span></div></div>
       </div><div class="value" data-value="proxy"></div></div>
       <div class="pipe b"><i class="drip"></i><i class="drip"></i><i class="drip"></i></div>
       <div class="station"><div class="name">kernel’s send buffer</div><div class="tanks"><div class="tank kernel"><div class="fill" data-fill="kernel"></div></div></div><div class="value" data-value="kernel"></div></div>
-      <div class="pipe c"><div class="stop"></div><div class="word">reads nothing</div></div>
+      <div class="pipe c"><div class="stop"></div><div class="word">stalls</div></div>
       <div class="station"><div class="name">client</div><div class="machine">${LAPTOP}</div><div class="value" data-value="client"></div></div>
     </div>
-    <div class="under">
-      <div class="box" data-lostbox><p class="head">Lost</p><div class="lostcount" data-lost></div><div class="note" data-lostnote></div></div>
-      <div class="box" data-crowd><p class="head">The other clients</p><div class="people" aria-hidden="true"></div><div class="note" data-others></div></div>
-    </div>
     <div class="status" role="status" aria-live="polite"><p data-say></p></div>
-    <div class="sum" aria-hidden="true">${PLACES.map(([place]) => `<i class="${place}"></i>`).join("")}</div>
-    <ul class="ledger" data-ledger></ul>
-    <p class="strip">The page, chunk by chunk</p>
-    <div class="chunks" role="img" data-chunks></div>
-    <ul class="legend" aria-hidden="true">
-      <li><span class="cell"></span>not sent yet</li><li><span class="cell way"></span>under way</li><li><span class="cell whole">✓</span>whole</li>
-      <li><span class="cell damaged">✕</span>bytes missing inside</li><li><span class="cell missing">–</span>all of it missing</li>
-      <li>left edge: the chunk’s size line, dotted where it is lost</li>
-    </ul>
     <div class="controls" role="group" aria-label="Controls">
       <div class="buttons">
         <button type="button" class="play" data-do="play">Play</button>
@@ -219,6 +208,19 @@ summary { cursor: pointer; color: var(--soft); }
       <div class="field"><label for="policy">When it is full, the proxy</label>
         <select id="policy" data-policy>${POLICIES.map(([name, words]) => `<option value="${name}">${words}</option>`).join("")}</select></div>
     </div>
+    <div class="under">
+      <div class="box" data-lostbox><p class="head">Lost</p><div class="lostcount" data-lost></div><div class="note" data-lostnote></div></div>
+      <div class="box" data-crowd><p class="head">The other clients</p><div class="people" aria-hidden="true"></div><div class="note" data-others></div></div>
+    </div>
+    <div class="sum" aria-hidden="true">${PLACES.map(([place]) => `<i class="${place}"></i>`).join("")}</div>
+    <ul class="ledger" data-ledger></ul>
+    <p class="strip">The page, chunk by chunk</p>
+    <div class="chunks" role="img" data-chunks></div>
+    <ul class="legend" aria-hidden="true">
+      <li><span class="cell"></span>not sent yet</li><li><span class="cell way"></span>under way</li><li><span class="cell whole">✓</span>whole</li>
+      <li><span class="cell damaged">✕</span>bytes missing inside</li><li><span class="cell missing">–</span>all of it missing</li>
+      <li>left edge: the chunk’s size line, dotted where it is lost</li>
+    </ul>
     <p class="small">A model, not a measurement: a tick is one turn of the loop, and everything is made small enough to be seen. The page has 48 chunks of 20 KiB.</p>
     <details data-table><summary>The same in words</summary><div class="table"><slot></slot></div></details>
   </div>
@@ -474,7 +476,7 @@ summary { cursor: pointer; color: var(--soft); }
             };
             value("backend", kib(now.sent), ended ? "sent: all" : held ? "has to wait" : "sent");
             value("proxy", now.disk ? `${kib(now.proxy)} + ${kib(now.disk)}` : kib(now.proxy),
-                lid ? `of ${kib(config.memory)}` : config.policy === "buffer" ? "no limit" : state.blocked ? "write waits" : "kept");
+                lid ? `of ${kib(config.memory)}` : config.policy === "buffer" ? "no limit" : state.blocked ? "write waits" : config.policy === "drop" ? "keeps nothing" : "in hand");
             value("kernel", kib(now.kernel), `of ${kib(config.kernel)}`);
             const exit = { exact: "curl: 0", broken: "curl: 56", "cut off": "curl: 18", unnoticed: "curl: 0" }[verdict.kind];
             value("client", kib(now.delivered), exit || "arrived");

@@ -1,0 +1,51 @@
+// Small things that the pages of the book need a script for, each of them an addition: without it everything is there.
+"use strict";
+
+(function () {
+    // What is folded away is opened on paper, and on the page that is made for printing.
+    const folded = () => document.querySelectorAll("main details:not([open])");
+    const whole = /(^|\/)print\.html$/.test(location.pathname);
+    let opened = [];
+    const open = () => {
+        opened = [...folded()];
+        for (const details of opened) details.open = true;
+    };
+    if (whole) open();
+    addEventListener("beforeprint", open);
+    addEventListener("afterprint", () => {
+        if (!whole) for (const details of opened) details.open = false;
+        opened = [];
+    });
+
+    // What scrolls sideways can be reached and scrolled with the keyboard; there the arrow keys scroll and do not turn pages.
+    const wide = document.querySelectorAll("main pre > code, main .table-wrapper");
+    const measure = () => {
+        for (const box of wide) {
+            if (box.scrollWidth > box.clientWidth + 1) {
+                if (box.tabIndex < 0) {
+                    box.tabIndex = 0;
+                    box.dataset.scrolls = "";
+                    if (!box.getAttribute("role")) box.setAttribute("role", "region");
+                    if (!box.getAttribute("aria-label")) box.setAttribute("aria-label", named(box));
+                }
+            } else if ("scrolls" in box.dataset) {
+                box.removeAttribute("tabindex");
+                delete box.dataset.scrolls;
+            }
+        }
+    };
+    const named = (box) => {
+        const figure = box.closest("figure");
+        const title = figure && figure.querySelector(".listing-number, .listing-file, .terminal-title");
+        if (title) return title.textContent;
+        return box.matches("code") ? "Code" : "Table";
+    };
+    for (const box of wide) {
+        box.addEventListener("keydown", (event) => {
+            if (event.key.startsWith("Arrow") && box.tabIndex === 0) event.stopPropagation();
+        });
+    }
+    addEventListener("resize", measure);
+    document.addEventListener("toggle", measure, true);
+    measure();
+})();
