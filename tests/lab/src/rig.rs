@@ -38,7 +38,7 @@ pub const FOREVER: Duration = Duration::from_millis(1500);
 const SPIN_NS: u64 = 300_000_000;
 
 /// How long an experiment may take in all.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Why an experiment ended before its end.
 #[derive(Debug)]
