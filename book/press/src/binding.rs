@@ -99,6 +99,8 @@ pub fn settings(project: &Project) -> Vec<Problem> {
 /// What mdBook says while it works. It has no other way of telling that something is missing.
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static LISTEN: Once = Once::new();
+/// One build at a time: nobody could tell whose warnings are heard.
+static BUILDING: Mutex<()> = Mutex::new(());
 
 /// Runs `work` and returns what was warned of meanwhile.
 fn listening<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
@@ -107,6 +109,7 @@ fn listening<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
         // Fails only where somebody listens already, and then the warnings are heard there.
         let _ = tracing::subscriber::set_global_default(Listener);
     });
+    let _alone = BUILDING.lock().unwrap_or_else(|poison| poison.into_inner());
     let said = || std::mem::take(&mut *SAID.lock().unwrap_or_else(|poison| poison.into_inner()));
     said();
     let result = work();

@@ -8,6 +8,7 @@ use press::{Project, binding, output};
 
 const BOOK: &str = "[book]\ntitle = \"Tiny\"\n[build]\nuse-default-preprocessors = false\n\
                     [output.html]\nadditional-css = [\"theme/press.css\"]\n\
+                    [output.html.playground]\nrunnable = false\n\
                     [output.html.print]\nenable = true\n";
 const SUMMARY: &str =
     "# Tiny\n\n[Start](start.md)\n\n- [Between](between.md)\n- [One](01-one.md)\n";
@@ -86,7 +87,7 @@ fn a_book_is_built_and_nothing_is_wrong_with_it() {
     let start = fs::read_to_string(pages.join("start.html")).unwrap();
     for part in [
         "<figure class=\"listing\" id=\"listing-start-1\">",
-        "<code class=\"language-rust\">fn main() {\n    // A comment.\n\n    go();\n}\n</code>",
+        "<code class=\"language-rust\">fn main() {\n    // A comment.\n\n    go();\n}</code>",
         "<span class=\"badge badge-loses\">loses bytes</span>",
         "aria-labelledby=\"figure-start-1-title\"><title id=\"figure-start-1-title\">A line</title>",
     ] {
