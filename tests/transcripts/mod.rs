@@ -23,7 +23,7 @@ use scenes::{SCENES, Scene};
 use stage::Stage;
 
 /// How many scenes are played at a time. In most of them nearly all of the time is spent waiting.
-const AT_A_TIME: usize = 5;
+const AT_A_TIME: usize = 8;
 
 /// How often a scene is played for a recording until the bug comes out the way that the book tells.
 /// A check takes it as it comes.
@@ -68,7 +68,10 @@ fn play(scene: &Scene, bless: bool) -> Vec<String> {
         let what = format!("scene {}: {} cannot be used here", scene.name, tools.join(" and "));
         eprintln!("\n*** {what}: ITS TRANSCRIPTS HAVE NOT BEEN CHECKED ***\n");
         // Where the checks of the project run, everything must be there.
-        return if std::env::var_os("CI").is_some() { vec![what] } else { vec![] };
+        // A right cannot be installed.
+        let may_be_missing = missing == [&stage::Tool::Attach];
+        let is_failure = std::env::var_os("CI").is_some() && !may_be_missing;
+        return if is_failure { vec![what] } else { vec![] };
     }
     for take in 1.. {
         let mut stage = match Stage::set() {
@@ -82,8 +85,12 @@ fn play(scene: &Scene, bless: bool) -> Vec<String> {
             Err(error) => return vec![format!("scene {}: {error}", scene.name)],
         };
         drop(stage);
-        if bless && take < TAKES && recordings.iter().any(|recording| recording.unusual) {
-            continue;
+        if bless && recordings.iter().any(|recording| recording.unusual) {
+            if take < TAKES {
+                continue;
+            }
+            let text: String = recordings.into_iter().map(|recording| recording.text).collect();
+            return vec![format!("scene {}: {TAKES} takes, all unusual:\n{text}", scene.name)];
         }
         let names: Vec<_> = recordings.iter().map(|recording| recording.name).collect();
         let papers: Vec<_> = scene.papers.iter().map(|paper| paper.name).collect();
@@ -120,8 +127,10 @@ fn every_transcript_belongs_to_a_scene_and_fits_a_page() {
     for name in found {
         let text = fs::read_to_string(paper::directory().join(&name)).expect("it can be read");
         for (number, line) in (1..).zip(text.lines()) {
+            // The laboratory has its sentences in one line each, and the page breaks them.
             let width = line.chars().count();
-            assert!(width <= 160, "{name}, line {number} has {width} characters: {line}");
+            let is_sentence = text.contains("$ cargo lab ");
+            assert!(is_sentence || width <= 105, "{name}, line {number}, {width} wide: {line}");
             let plain = line.chars().all(|char| !char.is_control());
             assert!(plain, "{name}, line {number} has a control character: {line:?}");
         }

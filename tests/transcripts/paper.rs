@@ -119,11 +119,12 @@ impl Paper {
         only_commands: bool,
     ) -> Vec<Line<'t>> {
         let mut masked: Vec<Line> = vec![];
-        let mut is_status = false;
+        let (mut is_status, mut goes_on) = (false, false);
         for (number, text) in lines {
-            let is_command = text.starts_with("$ ");
+            let is_command = text.starts_with("$ ") || goes_on;
+            goes_on = is_command && text.ends_with('\\');
             let mut line = text.to_string();
-            if is_command && COMPUTED.iter().any(|tool| text[2..].starts_with(tool)) {
+            if text.starts_with("$ ") && COMPUTED.iter().any(|tool| text[2..].starts_with(tool)) {
                 line = numbers(text);
             } else if is_command || is_status {
                 if only_commands && is_status {
@@ -138,7 +139,7 @@ impl Paper {
                     line = line.split('(').next().unwrap_or_default().into();
                 }
             }
-            let is_shown = is_command || !only_commands;
+            let is_shown = (is_command || !only_commands) && line != NOTHING;
             is_status = text == "$ echo $?";
             // Nothing but dots: any number of lines of which a mask has made nothing else.
             let again = line == ANY && masked.last().is_some_and(|last| last.masked == ANY);
@@ -163,6 +164,9 @@ pub const ANY: &str = "…";
 
 /// What a mask puts behind a line that may come any number of times.
 const REPEATED: &str = " (and so on)";
+
+/// What a mask makes of a line that may be missing.
+const NOTHING: &str = "(nothing)";
 
 // ---- Masks ---------------------------------------------------------------------------------------
 
@@ -217,21 +221,30 @@ fn without_digits(word: &str) -> String {
     masked
 }
 
-/// How many gaps a hole is made of. The kernel may take a little more after it has refused.
+/// How many gaps a loss is made of, and in which chunks they begin and end. After a first refusal
+/// the kernel may take a little more.
 pub fn gaps(line: &str) -> String {
-    if line.starts_with("hole: ") {
-        let said = line.split_once("; curl").map_or("", |(_, said)| said);
-        return format!("hole: ‹gaps›; curl{said}");
+    for kind in ["hole: ", "truncated: ", "swallowed: "] {
+        if line.starts_with(kind) {
+            let said = line.split_once("; curl").map_or("", |(_, said)| said);
+            return format!("{kind}‹gaps›; curl{said}");
+        }
     }
-    if line.starts_with(" missing:") || line.starts_with("missing:") {
+    if line.starts_with("missing: ") {
         return format!("missing: ‹gap›{REPEATED}");
     }
-    if let Some((before, after)) = line.split_once("promises # bytes (")
-        && let Some((_, after)) = after.split_once(" in hexadecimal)")
-    {
-        return format!("{before}promises # bytes (‹hex› in hexadecimal){after}");
+    match line.starts_with("The gap begins in ") || line.starts_with("It goes on in chunk ") {
+        true => NOTHING.into(),
+        false => line.to_string(),
     }
-    line.to_string()
+}
+
+/// What a client by hand says of lost bytes: how they are lost is the kernel's.
+pub fn lost(line: &str) -> String {
+    match line.starts_with("hole: ") || line.starts_with("truncated: ") {
+        true => "‹lost›".into(),
+        false => line.to_string(),
+    }
 }
 
 /// Lines of the page, cut or whole.
@@ -253,14 +266,6 @@ pub fn milliseconds(line: &str) -> String {
             format!("{before}timed out after #{rest}")
         }
         None => line.to_string(),
-    }
-}
-
-/// How long something took, in seconds.
-pub fn seconds(line: &str) -> String {
-    match line.rsplit_once(" in ") {
-        Some((before, after)) if after.ends_with(" s") => format!("{before} in # s"),
-        _ => line.to_string(),
     }
 }
 
@@ -290,15 +295,34 @@ pub fn wait_channel(line: &str) -> String {
     }
 }
 
-/// Columns that numbers have pushed aside.
-pub fn one_space(line: &str) -> String {
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+/// Data, as strace shows it.
+pub fn data(line: &str) -> String {
+    match (line.split_once('"'), line.rsplit_once('"')) {
+        (Some((before, _)), Some((_, after))) => format!("{before}\"‹data›\"{after}"),
+        _ => line.to_string(),
+    }
 }
 
 /// Writes that the kernel took something of, however many.
 pub fn writes(line: &str) -> String {
     match line.starts_with("write(") && line.ends_with("= #") || line == "…" {
-        true => format!("write(…) = #{REPEATED}"),
+        true => NOTHING.into(),
+        false => line.to_string(),
+    }
+}
+
+/// Writes, taken or refused.
+pub fn refused(line: &str) -> String {
+    match line.starts_with("write(") {
+        true => line.split(" = ").next().unwrap_or_default().into(),
+        false => line.to_string(),
+    }
+}
+
+/// Changes of what epoll watches a descriptor for, however many.
+pub fn interest(line: &str) -> String {
+    match line.contains("EPOLL_CTL_MOD") {
+        true => format!("epoll_ctl(#, EPOLL_CTL_MOD, …){REPEATED}"),
         false => line.to_string(),
     }
 }

@@ -18,7 +18,7 @@ use lab::procfs::{self, Tables};
 use tempfile::TempDir;
 
 /// How long anything may take before it counts as never.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How long nothing may have moved before a scene says that nothing moves.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -175,18 +175,55 @@ impl Stage {
         Ok(())
     }
 
-    /// Runs a command with numbers in it that the reader takes from what the terminal has shown: they
-    /// are others in every run.
-    pub fn run_computed(&self, terminal: &mut Terminal, command: &str) -> Result<()> {
-        self.run(terminal, command)
-    }
-
     /// Runs a command, and asks for its exit status.
     pub fn run_and_ask(&self, terminal: &mut Terminal, command: &str) -> Result<i32> {
         self.run(terminal, command)?;
         let status = terminal.status;
         terminal.show("echo $?", &status.to_string());
         Ok(status)
+    }
+
+    /// Runs a client and asks for its exit status; but stops it once the backend has been asked, until
+    /// the proxy works on although it gets rid of nothing any more.
+    pub fn run_held(
+        &self,
+        terminal: &mut Terminal,
+        command: &str,
+        backend: &Program,
+        proxy: &Program,
+    ) -> Result<i32> {
+        let mut client = self.start(command)?;
+        backend.wait_for("it is asked", |text| text.contains("is asked for"))?;
+        client.signal("STOP")?;
+        let dropping = self.until_dropping(backend, proxy);
+        client.signal("CONT")?;
+        dropping?;
+        terminal.status = client.ended()?;
+        terminal.show(command, &client.text());
+        terminal.show("echo $?", &terminal.status.to_string());
+        Ok(terminal.status)
+    }
+
+    fn until_dropping(&self, backend: &Program, proxy: &Program) -> Result<()> {
+        /// Processor time in nanoseconds that is enough for many writes.
+        const ENOUGH: u64 = 5_000_000;
+        let port = self.port(Role::Proxy)?;
+        let deadline = Instant::now() + DEADLINE;
+        let (mut full, mut since) = (vec![], 0);
+        while Instant::now() < deadline {
+            let on_cpu = procfs::vitals(&[proxy.pid() as i32], false).cpu_ns;
+            let sockets = procfs::sockets(&[port], Tables::V4);
+            if sockets != full {
+                (full, since) = (sockets, on_cpu);
+            }
+            let is_full = full.iter().any(|socket| socket.local == port && socket.send_queue > 0);
+            if is_full && on_cpu > since + ENOUGH || backend.text().contains("sent all") {
+                return Ok(());
+            }
+            // The pace of looking.
+            thread::sleep(Duration::from_millis(1));
+        }
+        Err(format!("{}: the client's socket never fills", proxy.command))
     }
 
     /// The command line that is really run.
@@ -256,6 +293,20 @@ impl Stage {
         replace_number(&text, "backend is 127.0.0.1:", None, "9000")
     }
 
+    /// Waits until a file of the scene says what it has to.
+    pub fn until_file(&self, name: &str, is_there: impl Fn(&str) -> bool) -> Result<()> {
+        let path = self.directory.path().join(name);
+        let deadline = Instant::now() + DEADLINE;
+        while !is_there(&fs::read_to_string(&path).unwrap_or_default()) {
+            if Instant::now() > deadline {
+                return Err(format!("{name} never says what is waited for"));
+            }
+            // The pace of looking, as below.
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Waits until a program sleeps and no byte moves in the sockets of proxy and backend, with some
     /// of them waiting to be read.
     pub fn until_stuck(&self, program: &Program) -> Result<()> {
@@ -282,7 +333,7 @@ impl Stage {
 }
 
 impl Terminal {
-    /// A prompt with a command, and what it printed.
+    /// A prompt with a command, and what it printed. A command may go on after a backslash.
     pub fn show(&mut self, command: &str, output: &str) {
         self.text += &format!("$ {command}\n{output}");
         if !self.text.ends_with('\n') {
@@ -297,9 +348,16 @@ impl Program {
         String::from_utf8_lossy(&self.shown.state.lock().unwrap().bytes).into_owned()
     }
 
-    /// As an option of `ps`.
-    pub fn pid_option(&self) -> String {
-        format!("-p {}", self.child.id())
+    /// Sends a signal to it and to what it has started.
+    fn signal(&self, name: &str) -> Result<()> {
+        let mut kill = Command::new("sh");
+        kill.args(["-c", &format!("kill -{name} -{}", self.pid())]);
+        finish(kill, &format!("sending {name}"))
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its terminal as it is now.
@@ -349,8 +407,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
             // The group: what a shell has started, and what strace watches.
-            let line = format!("kill -KILL -{}", self.child.id());
-            let _ = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).status();
+            let _ = self.signal("KILL");
             let _ = self.child.wait();
         }
     }
@@ -451,6 +508,8 @@ pub fn finish(mut command: Command, what: &str) -> Result<()> {
 pub enum Tool {
     Curl,
     Strace,
+    /// strace, with the right to watch what it has not started.
+    Attach,
     /// With `--protocol`, which came with 3.11.
     Python,
     Xxd,
@@ -463,6 +522,7 @@ impl Tool {
         match self {
             Tool::Curl => "curl",
             Tool::Strace => "strace",
+            Tool::Attach => "strace -p",
             Tool::Python => "Python 3.11",
             Tool::Xxd => "xxd",
             Tool::Ps => "ps",
@@ -476,6 +536,9 @@ impl Tool {
         let probe = match self {
             Tool::Curl => "curl --version",
             Tool::Strace => "strace -o /dev/null true && strace --version",
+            Tool::Attach => {
+                "sleep 9 & timeout 0.2 strace -o /dev/null -p $!; kill $! && strace --version"
+            }
             Tool::Python => "python3 -m http.server --help | grep -q protocol && python3 --version",
             Tool::Xxd => "xxd -v 2>&1",
             Tool::Ps => "ps --version",
