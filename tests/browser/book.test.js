@@ -86,10 +86,11 @@ test("every page opens without a complaint, and nothing leaves the machine", asy
     assert.ok(names.length >= 12, `only ${names.length} pages`);
 });
 
-for (const theme of ["light", "navy", "coal", "ayu", "rust"]) {
-    test(`axe finds nothing serious on any page in ${theme}`, async () => {
+// The other themes differ in colours only: there the pages with a simulator do, which have one of nearly everything.
+for (const [theme, some] of [["light", names], ["navy", names], ["coal", withSim], ["ayu", withSim], ["rust", withSim]]) {
+    test(`axe finds nothing serious on ${some === names ? "any page" : "pages with a simulator"} in ${theme}`, async () => {
         const wrong = [];
-        for (const name of names) {
+        for (const name of some) {
             if (name === "print.html") continue; // the same content once more
             const { page } = await open(name, { theme });
             await unfold(page);
