@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nix::poll::PollFlags;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::gettid;
 
 use crate::http::{End, Message};
@@ -17,29 +19,41 @@ use crate::reading::{Judge, Reading};
 use crate::wire::Wire;
 
 /// A door between acts: it is closed until somebody opens it, and then stays open.
-#[derive(Clone, Default)]
-pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+#[derive(Clone)]
+pub struct Gate {
+    open: Arc<AtomicBool>,
+    /// Readable once the gate is open, so that waiting for it and for a socket is one wait. A thread
+    /// that woke up every now and then to look would seem to be at work.
+    event: Arc<EventFd>,
+}
 
 impl Gate {
     /// A closed gate.
+    ///
+    /// # Panics
+    /// When the process has no descriptor left for it.
     pub fn new() -> Gate {
-        Gate::default()
+        let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+        let event = Arc::new(event.expect("a descriptor for an eventfd"));
+        Gate { open: Arc::default(), event }
     }
 
     /// Lets everybody through from now on.
     pub fn open(&self) {
-        *lock(&self.0.0) = true;
-        self.0.1.notify_all();
+        self.open.store(true, SeqCst);
+        // It cannot fail but by overflow, and then the gate has been open for long.
+        let _ = self.event.write(1);
     }
 
     /// Whether it has been opened.
     pub fn is_open(&self) -> bool {
-        *lock(&self.0.0)
+        self.open.load(SeqCst)
     }
+}
 
-    fn wait(&self, patience: Duration) {
-        let open = lock(&self.0.0);
-        let _ = self.0.1.wait_timeout_while(open, patience, |open| !*open);
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate::new()
     }
 }
 
@@ -173,13 +187,19 @@ pub struct Backend {
 
 struct Shared {
     routes: Vec<Route>,
-    stop: AtomicBool,
+    stop: Gate,
     connections: Mutex<Vec<Arc<Progress>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// How often a waiting thread looks whether it should stop.
-const BEAT: Duration = Duration::from_millis(20);
+/// Waits until `socket` is ready, or one of the gates is open.
+fn wait(socket: Option<(&dyn AsFd, PollFlags)>, gates: &[&Gate]) {
+    let mut waited: Vec<PollFd> =
+        gates.iter().map(|gate| PollFd::new(gate.event.as_fd(), PollFlags::POLLIN)).collect();
+    waited.extend(socket.map(|(socket, flags)| PollFd::new(socket.as_fd(), flags)));
+    // An interrupted wait is as good as one that has ended: the caller looks again.
+    let _ = poll(&mut waited, PollTimeout::NONE);
+}
 
 impl Backend {
     /// Listens on a free port of 127.0.0.1 and plays the route of whatever is asked for; the first
@@ -201,7 +221,7 @@ impl Backend {
         let closed = ClosedPort::bind()?;
         let shared = Shared {
             routes,
-            stop: AtomicBool::new(false),
+            stop: Gate::new(),
             connections: Mutex::default(),
             threads: Mutex::default(),
         };
@@ -257,7 +277,7 @@ impl Backend {
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
+        self.shared.stop.open();
         let threads = self.acceptor.take().into_iter();
         for thread in threads.chain(std::mem::take(&mut *lock(&self.shared.threads))) {
             let _ = thread.join();
@@ -266,9 +286,9 @@ impl Drop for Backend {
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    while !shared.stop.load(SeqCst) {
+    while !shared.stop.is_open() {
         let Ok((stream, peer)) = listener.accept() else {
-            net::wait_ready(listener, PollFlags::POLLIN, BEAT);
+            wait(Some((listener, PollFlags::POLLIN)), &[&shared.stop]);
             continue;
         };
         let progress = Arc::new(Progress::default());
@@ -334,12 +354,12 @@ struct Actor<'a> {
 
 impl Actor<'_> {
     fn stopped(&self) -> bool {
-        self.shared.stop.load(SeqCst)
+        self.shared.stop.is_open()
     }
 
     fn wait(&self, gate: &Gate) -> bool {
         while !gate.is_open() && !self.stopped() {
-            gate.wait(BEAT);
+            wait(None, &[gate, &self.shared.stop]);
         }
         !self.stopped()
     }
@@ -372,7 +392,9 @@ impl Actor<'_> {
     fn read(&self, buffer: &mut [u8]) -> Option<Moved> {
         while !self.stopped() {
             match net::read_now(self.stream, buffer) {
-                Moved::Nothing => net::wait_ready(self.stream, PollFlags::POLLIN, BEAT),
+                Moved::Nothing => {
+                    wait(Some((self.stream, PollFlags::POLLIN)), &[&self.shared.stop]);
+                }
                 other => {
                     if let Moved::Bytes(count) = other {
                         self.progress.received.fetch_add(count as u64, SeqCst);
@@ -393,7 +415,9 @@ impl Actor<'_> {
                     judge.push(&block[..count]);
                 }
                 Moved::Nothing if enough.is_open() => return End::Open,
-                Moved::Nothing => net::wait_ready(self.stream, PollFlags::POLLIN, BEAT),
+                Moved::Nothing => {
+                    wait(Some((self.stream, PollFlags::POLLIN)), &[enough, &self.shared.stop]);
+                }
                 Moved::Fin => return End::Fin,
                 Moved::Reset => return End::Reset,
             }
@@ -422,7 +446,10 @@ impl Actor<'_> {
                     held.start += count;
                     self.progress.sent.fetch_add(count as u64, SeqCst);
                 }
-                Moved::Nothing => net::wait_ready(self.stream, PollFlags::POLLOUT, BEAT),
+                Moved::Nothing => {
+                    let gates = [&self.shared.stop, until.unwrap_or(&self.shared.stop)];
+                    wait(Some((self.stream, PollFlags::POLLOUT)), &gates);
+                }
                 Moved::Fin | Moved::Reset => return false,
             }
         }

@@ -264,7 +264,7 @@ fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
 fn check(chosen: &[&'static Experiment], spec: &Spec, jobs: usize, json: bool) -> Result<bool> {
     let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
     let progress = tour::spinner(work.len() as u64);
-    let outcomes = matrix::run_all(work, jobs, |outcome| {
+    let outcomes = matrix::run_all_if_present(work, jobs, |outcome| {
         progress.set_message(outcome.experiment);
         progress.inc(1);
     });

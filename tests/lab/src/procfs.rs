@@ -159,6 +159,26 @@ pub fn family(group: i32) -> Vec<i32> {
     }
 }
 
+/// These processes, as far as they live, and all their descendants (proc_pid_task_tid_children(5)).
+pub fn with_children(pids: &[i32]) -> Vec<i32> {
+    let lives = |pid: &i32| Path::new(&format!("/proc/{pid}")).exists();
+    let mut members: Vec<i32> = pids.iter().copied().filter(lives).collect();
+    let mut next = 0;
+    while let Some(&pid) = members.get(next) {
+        next += 1;
+        for thread in numbers_in(format!("/proc/{pid}/task")) {
+            let children = format!("/proc/{pid}/task/{thread}/children");
+            let children = fs::read_to_string(children).unwrap_or_default();
+            for child in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+                if !members.contains(&child) {
+                    members.push(child);
+                }
+            }
+        }
+    }
+    members
+}
+
 /// Looks at these processes. `memory` and `descriptors` take longer to find out than the rest.
 pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
     let mut vitals =

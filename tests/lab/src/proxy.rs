@@ -70,8 +70,15 @@ pub struct Proxy {
     stderr: Arc<Mutex<Tail>>,
     /// Sets its processes apart from all others, wherever they have gone.
     marker: String,
-    family: Mutex<(Instant, Vec<i32>)>,
+    family: Mutex<Family>,
     _port: Option<ReservedPort>,
+}
+
+/// The processes of a proxy, as last seen.
+struct Family {
+    searched: Instant,
+    asked: Instant,
+    members: Vec<i32>,
 }
 
 /// The end of what a program has said.
@@ -126,7 +133,9 @@ impl Proxy {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let announced = listen_for_address(stdout.expect("stdout is piped"));
         let stderr = collect(stderr.expect("stderr is piped"));
-        let family = Mutex::new((Instant::now(), vec![group.as_raw()]));
+        let now = Instant::now();
+        let members = vec![group.as_raw()];
+        let family = Mutex::new(Family { searched: now, asked: now, members });
         let address = listen;
         let mut proxy = Proxy { child, group, address, stderr, marker, family, _port: port };
         proxy.wait_until_listening(spec, &announced)?;
@@ -152,7 +161,11 @@ impl Proxy {
             if !spec.announces && procfs::listens_in(self.address.port()).is_some() {
                 return Ok(());
             }
-            if let Some(how) = self.exited() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let mut how = describe(status);
+                if status.success() {
+                    how += " (a proxy must stay in the foreground)";
+                }
                 return Err(StartFailure::Exited(self.with_last_words(&how)));
             }
             if begun.elapsed() > spec.patience {
@@ -175,15 +188,15 @@ impl Proxy {
         }
     }
 
-    /// The last line that is not empty on the program's stderr.
+    /// What the end of the program's stderr says.
     fn last_words(&self) -> String {
         // The program has ended or is idle: what it wrote arrives at once, but in another thread.
         let begun = Instant::now();
         loop {
             let tail = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let text = String::from_utf8_lossy(&tail.0);
-            if let Some(line) = text.lines().rev().find(|line| !line.trim().is_empty()) {
-                return line.trim().to_string();
+            if let Some(words) = telling_words(&text) {
+                return words;
             }
             drop(tail);
             if begun.elapsed() > Duration::from_millis(100) {
@@ -199,13 +212,18 @@ impl Proxy {
         String::from_utf8_lossy(&tail.0).into_owned()
     }
 
-    /// Its processes. The process table is read anew at most every 50 ms.
+    /// Its processes. Children are looked for at most every 50 ms, and every second in the whole
+    /// process table, where those show that have left their parents.
     pub fn family(&self) -> Vec<i32> {
         let mut family = self.family.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if family.0.elapsed() > Duration::from_millis(50) {
-            *family = (Instant::now(), procfs::family(self.group.as_raw()));
+        if family.searched.elapsed() > Duration::from_secs(1) {
+            let members = procfs::family(self.group.as_raw());
+            *family = Family { searched: Instant::now(), asked: Instant::now(), members };
+        } else if family.asked.elapsed() > Duration::from_millis(50) {
+            family.members = procfs::with_children(&family.members);
+            family.asked = Instant::now();
         }
-        family.1.clone()
+        family.members.clone()
     }
 
     /// What its threads do.
@@ -273,6 +291,31 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// The line that tells why a program ended: the last one that names an error, as languages do above a
+/// stack trace or a hint; without one, the last that is not empty.
+fn telling_words(stderr: &str) -> Option<String> {
+    /// What a program wrote long before it ended is not why it ended.
+    const LAST_LINES: usize = 40;
+    let lines: Vec<_> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    let names_error = |line: &&str| {
+        line.contains("Error: ")
+            || line.contains("Exception: ")
+            || line.contains(" panicked at ")
+            || line.starts_with("panic: ")
+    };
+    let told = last.iter().rposition(names_error);
+    let words = match told {
+        // Rust puts the message on the next line.
+        Some(at) if last[at].ends_with(':') && at + 1 < last.len() => {
+            format!("{} {}", last[at], last[at + 1])
+        }
+        Some(at) => last[at].to_string(),
+        None => last.last()?.to_string(),
+    };
+    Some(words)
+}
+
 /// Reads lines until one names the address listened on; then keeps the pipe empty.
 fn listen_for_address(stdout: ChildStdout) -> Receiver<SocketAddr> {
     let (sender, receiver) = channel();
@@ -303,4 +346,22 @@ fn collect(mut stderr: ChildStderr) -> Arc<Mutex<Tail>> {
         }
     });
     tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_told_are_those_that_name_the_error() {
+        let node = "      throw er;\n      ^\n\nError: read ECONNRESET\n    at TCP.onStreamRead\n}\n\nNode.js v20\n";
+        let rust = "thread 'main' panicked at src/main.rs:7:5:\nindex out of bounds\nnote: run with `RUST_BACKTRACE=1`\n";
+        let python = "Traceback:\n  File \"a.py\"\nConnectionResetError: [Errno 104]\n";
+        let told = |text| telling_words(text).unwrap_or_default();
+        assert_eq!(told(node), "Error: read ECONNRESET");
+        assert_eq!(told(rust), "thread 'main' panicked at src/main.rs:7:5: index out of bounds");
+        assert_eq!(told(python), "ConnectionResetError: [Errno 104]");
+        assert_eq!(told("one\nbind: in use\n\n"), "bind: in use");
+        assert_eq!(telling_words("\n \n"), None);
+    }
 }

@@ -229,6 +229,13 @@ fn hex(bytes: &[u8], at: u64) -> String {
 
 /// How a foreign proxy did: a line for each experiment, and what it comes to.
 pub fn grades(outcomes: &[Outcome]) -> String {
+    if let Some(first) = outcomes.first()
+        && outcomes.iter().all(|outcome| outcome.verdict.kind == Kind::Absent)
+    {
+        // The same reason once for each experiment would not say more.
+        let word = word(Kind::Absent, 0);
+        return format!("{word}: {}.\n\nThere was no proxy to try.\n", first.verdict.sentence);
+    }
     let mut text = String::new();
     for outcome in outcomes {
         let verdict = &outcome.verdict;

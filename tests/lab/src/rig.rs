@@ -26,8 +26,9 @@ use crate::wire::Wire;
 /// processor does not count as still, so this may be short even on a busy machine.
 pub const SETTLE: Duration = Duration::from_millis(50);
 
-/// How many looks in a row must find everything still, however long they take.
-const LOOKS: u32 = 5;
+/// How many looks in a row must find everybody asleep, however long they take. Somebody who was seen
+/// running and then asleep, while nothing moved, had nothing to move.
+const LOOKS: u32 = 6;
 
 /// How long everything must be still before we say that it will be so for ever. Longer than the
 /// timers by which TCP probes and retransmits over loopback.
@@ -159,12 +160,18 @@ struct Watch {
     same_since: Instant,
     /// The proxy's time on a processor then.
     cpu_ns_then: u64,
-    /// When somebody was last seen running.
-    busy_at: Instant,
-    /// How often nothing has changed and nobody ran, one look after the other.
+    /// How many looks in a row, since then, have found everybody asleep.
     quiet_looks: u32,
     /// All looks.
     looks: u32,
+}
+
+impl Watch {
+    fn changed(&mut self, now: Instant, cpu_ns: u64) {
+        self.same_since = now;
+        self.cpu_ns_then = cpu_ns;
+        self.quiet_looks = 0;
+    }
 }
 
 impl Rig {
@@ -204,7 +211,6 @@ impl Rig {
                 counters: vec![],
                 same_since: now,
                 cpu_ns_then: 0,
-                busy_at: now,
                 quiet_looks: 0,
                 looks: 0,
             },
@@ -222,6 +228,11 @@ impl Rig {
     /// Adds to the story.
     pub fn tell(&self, text: impl Into<String>) {
         self.story.tell(self.begun, text.into());
+    }
+
+    /// How much of [`DEADLINE`] has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Connects a client, which sends its request and reads nothing.
@@ -248,13 +259,22 @@ impl Rig {
         response: &Wire,
     ) -> Result<Client, Halt> {
         Client::connect(self.proxy.address, window, request, response).map_err(|error| {
-            match self.proxy.exited() {
-                Some(how) => self.died(&how).into(),
-                None => {
-                    let what = format!("a client could not connect: {error}");
-                    Halt::from(Verdict::new(Kind::Died, what))
-                }
+            if let Some(how) = self.proxy.exited() {
+                return self.died(&how).into();
             }
+            let address = self.proxy.address;
+            let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+            let verdict = match procfs::listens_in(address.port()) {
+                // On another address, that is: on ::1 alone, for instance.
+                Some(_) if refused => {
+                    let port = address.port();
+                    let what =
+                        format!("it listens on port {port}, but clients of {address} are refused");
+                    Verdict::new(Kind::Absent, what)
+                }
+                _ => Verdict::new(Kind::Died, format!("a client could not connect: {error}")),
+            };
+            Halt::from(verdict)
         })
     }
 
@@ -309,13 +329,12 @@ impl Rig {
         mut act: impl FnMut(&Backend) -> Step,
     ) -> Result<Ended, Halt> {
         self.watch.same_since = Instant::now();
-        self.watch.busy_at = Instant::now();
         self.watch.quiet_looks = 0;
         loop {
             match act(&self.backend) {
                 Step::Done => return Ok(Ended::Done),
                 Step::Moved => {
-                    self.watch.busy_at = Instant::now();
+                    self.watch.same_since = Instant::now();
                     self.watch.quiet_looks = 0;
                     if self.begun.elapsed() > DEADLINE {
                         return Err(self.slow().into());
@@ -340,32 +359,36 @@ impl Rig {
         }
         let now = Instant::now();
         let vitals = self.proxy.vitals();
-        let busy = vitals.running || self.backend.is_busy();
-        self.watch.looks += 1;
-        if busy && !self.watch.looks.is_multiple_of(8) {
-            // Nobody is still, so there is no need to know more; now and then there is, because a
-            // proxy that runs while nothing moves is a finding of its own.
-            self.watch.busy_at = now;
-            self.watch.quiet_looks = 0;
-            return Ok(false);
-        }
-        let sockets = self.sockets();
         let counters = self.backend.counters();
         let watch = &mut self.watch;
-        if sockets != watch.sockets || counters != watch.counters {
-            watch.sockets = sockets;
+        if counters != watch.counters {
             watch.counters = counters;
-            watch.same_since = now;
-            watch.cpu_ns_then = vitals.cpu_ns;
-            watch.quiet_looks = 0;
+            watch.changed(now, vitals.cpu_ns);
         }
-        if busy || procfs::in_flight(&watch.sockets) {
-            watch.busy_at = now;
+        if vitals.running || self.backend.is_busy() {
             watch.quiet_looks = 0;
         } else if !procfs::deliveries_wait() {
             // Deliveries that wait may be somebody else's, so they are no sign of life; but while
             // they wait, a look proves nothing.
             watch.quiet_looks += 1;
+        }
+        // Counted up to the beginning of this look: on a busy machine a single one may take longer
+        // than the patience.
+        let due = watch.quiet_looks >= LOOKS && now.duration_since(watch.same_since) >= patience;
+        // Reading the queues is the costly part. It is done at the beginning of a quiet period and at
+        // its end, and now and then to find a proxy that runs while nothing moves.
+        watch.looks += 1;
+        if watch.quiet_looks != 1 && !due && !watch.looks.is_multiple_of(16) {
+            return Ok(false);
+        }
+        let sockets = self.sockets();
+        let watch = &mut self.watch;
+        let same = sockets == watch.sockets;
+        if !same {
+            watch.sockets = sockets;
+            watch.changed(now, vitals.cpu_ns);
+        } else if procfs::in_flight(&watch.sockets) {
+            watch.quiet_looks = 0;
         }
         let spent = vitals.cpu_ns.saturating_sub(watch.cpu_ns_then);
         if spent > SPIN_NS {
@@ -375,10 +398,7 @@ impl Rig {
             );
             return Err(Verdict::new(Kind::Spun, what).into());
         }
-        // Counted up to the beginning of this look, and over several: on a busy machine a single look
-        // may take longer than the patience.
-        let quiet_since = watch.same_since.max(watch.busy_at);
-        Ok(watch.quiet_looks > LOOKS && now.duration_since(quiet_since) >= patience)
+        Ok(due && same && self.watch.quiet_looks > 0)
     }
 
     /// The connections of the proxy, both ends of each.

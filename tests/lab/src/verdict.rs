@@ -163,6 +163,13 @@ fn kind_of(reading: &Reading) -> Kind {
     let damage = &reading.damage;
     if damage.gaps.iter().any(|gap| !gap.tail) {
         Kind::Hole
+    } else if damage.repeated > 0
+        && reading.framing == Framing::Complete
+        && damage.missing() <= damage.repeated
+    {
+        // A receiver that counts to the length promised stops there: what came twice has pushed the
+        // last bytes out, and nobody dropped them.
+        Kind::Repeated
     } else if !damage.gaps.is_empty() {
         Kind::Truncated
     } else if damage.reordered > 0 {
@@ -288,5 +295,26 @@ mod tests {
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!((bytes(1), bytes(1000)), ("1 byte".into(), "1,000 bytes".into()));
         assert_eq!(size(3 << 19), "1.5 MiB");
+    }
+
+    /// An upload of 100,000 bytes whose receiver stops where the length promised is reached.
+    fn upload(pieces: &[std::ops::Range<usize>]) -> Verdict {
+        use crate::http::{End, Message};
+        let wire = crate::wire::Wire::post("/upload", 100_000);
+        let mut sent = vec![0; wire.len() as usize];
+        wire.fill(0, &mut sent);
+        let mut judge = crate::reading::Judge::new(&wire, Message::Request);
+        let arrived: Vec<u8> =
+            pieces.iter().flat_map(|piece| &sent[piece.clone()]).copied().collect();
+        judge.push(&arrived[..arrived.len().min(sent.len())]);
+        let reading = judge.finish(wire.len(), End::Open);
+        Verdict::of(vec![Transfer { direction: Direction::Upload, reading, evidence: vec![] }])
+    }
+
+    #[test]
+    fn bytes_pushed_out_by_repeated_ones_are_not_missing() {
+        let verdict = upload(&[0..50_000, 40_000..100_000]);
+        assert_eq!(verdict.kind, Kind::Repeated, "{}", verdict.sentence);
+        assert_eq!(upload(&[0..50_000, 40_000..80_000]).kind, Kind::Truncated);
     }
 }

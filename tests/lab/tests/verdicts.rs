@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use lab::experiments::{self, Outcome};
 use lab::http::{End, Framing};
+use lab::matrix;
 use lab::procfs;
 use lab::proxy::{PATIENCE, Proxy, Spec};
 use lab::reading::Reading;
@@ -322,15 +323,11 @@ fn run_each(fault: &str, names: &[&str]) -> Vec<Verdict> {
     })
 }
 
-/// Runs all experiments, at the same time, against a relay that must not be accused by any.
+/// Runs all experiments against a relay that must not be accused by any.
 fn run_all(relay_name: &str) -> Vec<Outcome> {
-    let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let running: Vec<_> = experiments::ALL
-            .iter()
-            .map(|experiment| scope.spawn(|| run_spec(&relay(relay_name), experiment.name)))
-            .collect();
-        running.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-    });
+    let (tag, spec) = tagged(&relay(relay_name));
+    let outcomes = matrix::run_all(matrix::grid(&[spec]), matrix::JOBS, |_| {});
+    assert_gone(&tag);
     for Outcome { experiment, verdict, .. } in &outcomes {
         assert!(verdict.kind.is_good(), "{experiment}: {}: {}", verdict.kind, verdict.sentence);
     }

@@ -1,0 +1,141 @@
+//! The book says nothing that is not so: every listing, diff, terminal, figure and verdict in it is
+//! made from its source, and here each is found to be there. (`cargo book check` builds it besides.)
+
+use std::path::Path;
+
+use lab::experiments;
+use lab::matrix::{self, STEPS};
+use press::Project;
+use press::check::{self, Report};
+use press::directive::{Directive, Slice};
+use press::verdicts::{self, Mark};
+
+fn report() -> Report {
+    check::check(&Project::new(env!("CARGO_MANIFEST_DIR")))
+}
+
+#[test]
+fn nothing_is_wrong_with_any_page() {
+    let problems: Vec<String> = report().problems.iter().map(ToString::to_string).collect();
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn every_rust_fence_is_a_directive() {
+    // The press refuses typed fences; this finds them without its help, in any indentation or box.
+    for page in pages() {
+        let text = read(&page);
+        for (at, line) in text.lines().enumerate() {
+            let fence = line.trim_start_matches([' ', '>', '\t', '-', '*']);
+            let info = fence.trim_start_matches(['`', '~']);
+            let is_fence = fence.len() - info.len() >= 3;
+            let language = info.trim().split([' ', ',', '{']).next().unwrap_or("");
+            assert!(
+                !is_fence || !["rust", "rs", "Rust"].contains(&language),
+                "book/src/{page}:{}: a Rust fence typed by hand",
+                at + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn badges_and_tables_say_what_the_matrix_says() {
+    let mut badges = 0;
+    for (page, directives) in report().directives {
+        for (line, directive) in directives {
+            let place = format!("book/src/{page}:{line}");
+            match directive {
+                Directive::Badge { step } => {
+                    let html = verdicts::step_badge(&step).expect(&place);
+                    for mark in expected_marks(&step) {
+                        assert!(html.contains(&format!(">{}<", mark.words())), "{place}: {html}");
+                    }
+                }
+                Directive::Matrix(slice) => {
+                    let html = verdicts::table(&slice).expect(&place);
+                    for (experiment, step) in cells(&slice) {
+                        let cell = matrix::expected(experiment, step).expect(&place);
+                        for kind in cell.kinds {
+                            let words = format!(">{}</span>", kind.word());
+                            assert!(html.contains(&words), "{place}: {experiment}, {step}");
+                        }
+                    }
+                }
+                _ => continue,
+            }
+            badges += 1;
+        }
+    }
+    assert!(badges > 0, "no page shows a verdict");
+}
+
+/// What a step comes to, worked out here once more and in another way.
+fn expected_marks(step: &str) -> Vec<Mark> {
+    let kinds: Vec<_> = experiments::ALL
+        .iter()
+        .flat_map(|one| matrix::expected(one.name, step).expect(step).kinds)
+        .collect();
+    let all = [Mark::Loses, Mark::Freezes, Mark::Grows];
+    let bad: Vec<Mark> = all
+        .into_iter()
+        .filter(|mark| kinds.iter().any(|kind| !kind.is_good() && Mark::of(**kind) == *mark))
+        .collect();
+    if bad.is_empty() { vec![Mark::Exact] } else { bad }
+}
+
+fn cells(slice: &Slice) -> Vec<(&'static str, &'static str)> {
+    let all = experiments::ALL.iter().flat_map(|one| STEPS.map(|step| (one.name, step)));
+    all.filter(|(experiment, step)| match slice {
+        Slice::Whole => true,
+        Slice::Step(only) => only == step,
+        Slice::Experiment(only) => only == experiment,
+    })
+    .collect()
+}
+
+#[test]
+fn every_step_is_shown_and_every_change_between_two() {
+    let report = report();
+    let all: Vec<&Directive> =
+        report.directives.values().flatten().map(|(_, directive)| directive).collect();
+    for step in STEPS {
+        let file = format!("steps/{step}/main.rs");
+        let shown =
+            |one: &&Directive| matches!(one, Directive::Listing { file: f, .. } if *f == file);
+        assert!(all.iter().any(shown), "no listing shows {step}");
+    }
+    // From 01 to 02 everything changes: that is no diff but a new program.
+    for pair in STEPS[1..].windows(2) {
+        let shown = |one: &&Directive| matches!(one, Directive::Diff { from, to, .. } if from == pair[0] && to == pair[1]);
+        assert!(all.iter().any(shown), "no diff from {} to {}", pair[0], pair[1]);
+    }
+}
+
+#[test]
+fn the_numbered_chapters_are_called_what_their_steps_call_them() {
+    for step in STEPS {
+        let program = read_path(&format!("steps/{step}/main.rs"));
+        let (number, title) = program
+            .lines()
+            .find_map(|line| line.strip_prefix("//! Chapter "))
+            .and_then(|line| line.trim_end_matches('.').split_once(": "))
+            .unwrap_or_else(|| panic!("{step} names no chapter"));
+        let summary = read("SUMMARY.md");
+        let entry = format!("[{title}](0{number}-");
+        assert!(summary.contains(&entry), "SUMMARY.md has no chapter {number}, {title:?}");
+    }
+}
+
+fn pages() -> Vec<String> {
+    check::pages(&Project::new(env!("CARGO_MANIFEST_DIR")))
+}
+
+fn read(page: &str) -> String {
+    read_path(&format!("book/src/{page}"))
+}
+
+fn read_path(path: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
