@@ -17,6 +17,18 @@
         opened = [];
     });
 
+    // mdBook's button for the sidebar is a label, which no key reaches. Make it the button that it looks like.
+    const toggle = document.getElementById("mdbook-sidebar-toggle");
+    if (toggle && toggle.localName === "label") {
+        toggle.setAttribute("role", "button");
+        toggle.tabIndex = 0;
+        toggle.addEventListener("keydown", (event) => {
+            if (event.key !== "Enter" && event.key !== " ") return;
+            event.preventDefault();
+            toggle.click();
+        });
+    }
+
     // What scrolls sideways can be reached and scrolled with the keyboard; there the arrow keys scroll and do not turn pages.
     const wide = document.querySelectorAll("main pre > code, main .table-wrapper");
     const measure = () => {
