@@ -14,6 +14,7 @@ mod stage;
 
 use std::collections::VecDeque;
 use std::fs;
+use std::io::{Write, stderr};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -62,13 +63,16 @@ fn every_terminal_in_the_book_shows_what_happens() {
 
 /// Plays a scene and compares, or records; what is wrong, in sentences.
 fn play(scene: &Scene, bless: bool) -> Vec<String> {
+    let papers: Vec<_> = scene.papers.iter().map(|paper| paper.name).collect();
+    let place = format!("book/transcripts/{}.txt, scene \"{}\"", papers.join(".txt, "), scene.name);
     let missing: Vec<_> = scene.needs.iter().filter(|tool| tool.version().is_none()).collect();
     if !missing.is_empty() {
         let tools: Vec<_> = missing.iter().map(|tool| tool.name()).collect();
-        let what = format!("scene {}: {} cannot be used here", scene.name, tools.join(" and "));
-        eprintln!("\n*** {what}: ITS TRANSCRIPTS HAVE NOT BEEN CHECKED ***\n");
-        // Where the checks of the project run, everything must be there.
-        // A right cannot be installed.
+        let what = format!("{place}: {} cannot be used here", tools.join(" and "));
+        // Not `eprintln!`, which nobody sees when a test passes.
+        let _ = writeln!(stderr(), "\n*** {what}: NOTHING HAS BEEN CHECKED ***\n");
+        // Where the checks of the project run, everything must be there. But a right cannot be
+        // installed.
         let may_be_missing = missing == [&stage::Tool::Attach];
         let is_failure = std::env::var_os("CI").is_some() && !may_be_missing;
         return if is_failure { vec![what] } else { vec![] };
@@ -76,13 +80,13 @@ fn play(scene: &Scene, bless: bool) -> Vec<String> {
     for take in 1.. {
         let mut stage = match Stage::set() {
             Ok(stage) => stage,
-            Err(error) => return vec![format!("scene {}: {error}", scene.name)],
+            Err(error) => return vec![format!("{place}: {error}")],
         };
         stage.recording = bless;
         let played = (scene.play)(&mut stage);
         let recordings = match played {
             Ok(recordings) => recordings,
-            Err(error) => return vec![format!("scene {}: {error}", scene.name)],
+            Err(error) => return vec![format!("{place}: {error}")],
         };
         drop(stage);
         if bless && recordings.iter().any(|recording| recording.unusual) {
@@ -90,11 +94,10 @@ fn play(scene: &Scene, bless: bool) -> Vec<String> {
                 continue;
             }
             let text: String = recordings.into_iter().map(|recording| recording.text).collect();
-            return vec![format!("scene {}: {TAKES} takes, all unusual:\n{text}", scene.name)];
+            return vec![format!("{place}: {TAKES} takes, all unusual:\n{text}")];
         }
         let names: Vec<_> = recordings.iter().map(|recording| recording.name).collect();
-        let papers: Vec<_> = scene.papers.iter().map(|paper| paper.name).collect();
-        assert_eq!(names, papers, "scene {} records what it says", scene.name);
+        assert_eq!(names, papers, "{place} records others");
         let both = scene.papers.iter().zip(&recordings);
         return match bless {
             true => both.filter_map(|(paper, text)| paper.write(scene, text).err()).collect(),

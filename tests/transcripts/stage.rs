@@ -7,7 +7,6 @@
 
 use std::fs::{self, File};
 use std::io::{PipeReader, Read, pipe};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -104,8 +103,10 @@ impl Stage {
         let program = self.start(command)?;
         let mut port = None;
         program.wait_for("it listens", |text| {
+            // Whole lines only: half a line may hold half a port.
             port = text
-                .lines()
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'))
                 .filter(|line| line.contains("listening on ") || line.contains("Serving HTTP on "))
                 .find_map(|line| line.split("127.0.0.1:").nth(1)?.split([',', ':', '/']).next())
                 .and_then(|digits| digits.trim().parse().ok());
@@ -117,14 +118,10 @@ impl Stage {
 
     /// Starts a program in a terminal of its own.
     pub fn start(&self, command: &str) -> Result<Program> {
-        self.start_with(command, Stdio::null())
-    }
-
-    fn start_with(&self, command: &str, stdin: Stdio) -> Result<Program> {
         let (reader, writer) = pipe().map_err(|error| format!("making a pipe: {error}"))?;
         let errors = writer.try_clone().map_err(|error| format!("copying a pipe: {error}"))?;
         let mut sh = self.sh(&self.actual(command)?);
-        let child = sh.stdin(stdin).stdout(writer).stderr(errors).spawn();
+        let child = sh.stdin(Stdio::null()).stdout(writer).stderr(errors).spawn();
         // What holds the writing ends: dropped here, so that only the program has them.
         drop(sh);
         let child = child.map_err(|error| format!("{command}: {error}"))?;
@@ -147,10 +144,11 @@ impl Stage {
         Ok((Program { command: command.into(), child, shown }, reader))
     }
 
-    /// `sh`, about to run a command line in a process group of its own.
+    /// `sh`, about to run a command line. It stays in our process group, so that an interrupt from the
+    /// keyboard ends it too.
     fn sh(&self, line: &str) -> Command {
         let mut sh = Command::new("sh");
-        sh.args(["-c", line]).current_dir(self.directory.path()).process_group(0);
+        sh.args(["-c", line]).current_dir(self.directory.path());
         for (name, _) in std::env::vars_os() {
             // Under cargo the laboratory would have the steps built, and wait for cargo's lock.
             let name = name.to_string_lossy().into_owned();
@@ -204,6 +202,7 @@ impl Stage {
         Ok(terminal.status)
     }
 
+    /// Waits until a proxy is at work, and yet nothing changes in its clients' sockets, which are full.
     fn until_dropping(&self, backend: &Program, proxy: &Program) -> Result<()> {
         /// Processor time in nanoseconds that is enough for many writes.
         const ENOUGH: u64 = 5_000_000;
@@ -307,19 +306,19 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until a program sleeps and no byte moves in the sockets of proxy and backend, with some
-    /// of them waiting to be read.
+    /// Waits until a program sleeps while bytes wait in the sockets of proxy and backend, and none
+    /// of them moves.
     pub fn until_stuck(&self, program: &Program) -> Result<()> {
         let ports: Vec<u16> = self.ports.iter().map(|(_, port)| *port).collect();
         let pid = program.child.id() as i32;
         let deadline = Instant::now() + DEADLINE;
-        let (mut last, mut since) = (vec![], Instant::now());
+        let (mut last, mut since) = ((0, vec![]), Instant::now());
         while Instant::now() < deadline {
             let vitals = procfs::vitals(&[pid], false);
             let sockets = procfs::sockets(&ports, Tables::V4);
             let full = sockets.iter().any(|socket| socket.send_queue > 0);
             let still = !vitals.running && full && !procfs::in_flight(&sockets);
-            let now = vec![format!("{} {sockets:?}", vitals.cpu_ns)];
+            let now = (vitals.cpu_ns, sockets);
             if !still || now != last {
                 (last, since) = (now, Instant::now());
             } else if since.elapsed() > PATIENCE {
@@ -351,8 +350,24 @@ impl Program {
     /// Sends a signal to it and to what it has started.
     fn signal(&self, name: &str) -> Result<()> {
         let mut kill = Command::new("sh");
-        kill.args(["-c", &format!("kill -{name} -{}", self.pid())]);
+        let pids: Vec<_> = self.family().iter().map(i32::to_string).collect();
+        kill.args(["-c", &format!("kill -{name} {}", pids.join(" "))]);
         finish(kill, &format!("sending {name}"))
+    }
+
+    /// Its process and all that come from it: what a shell has started, what strace watches.
+    fn family(&self) -> Vec<i32> {
+        let mut family = vec![self.pid() as i32];
+        let table = procfs::processes();
+        loop {
+            let is_new = |pid: &i32| !family.contains(pid);
+            let children = table.iter().filter(|process| family.contains(&process.parent));
+            let found: Vec<_> = children.map(|process| process.pid).filter(is_new).collect();
+            if found.is_empty() {
+                return family;
+            }
+            family.extend(found);
+        }
     }
 
     /// The id of its process.
@@ -406,7 +421,6 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            // The group: what a shell has started, and what strace watches.
             let _ = self.signal("KILL");
             let _ = self.child.wait();
         }
