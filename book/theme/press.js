@@ -29,6 +29,11 @@
         });
     }
 
+    // A short piece of code is not broken at its hyphens; a long one must be, or it would stick out on a telephone.
+    for (const code of document.querySelectorAll("main :not(pre) > code")) {
+        if (code.textContent.length <= 24) code.classList.add("short");
+    }
+
     // What scrolls sideways can be reached and scrolled with the keyboard; there the arrow keys scroll and do not turn pages.
     const wide = document.querySelectorAll("main pre > code, main .table-wrapper");
     const measure = () => {
