@@ -1,5 +1,8 @@
 //! The book says nothing that is not so: every listing, diff, terminal, figure and verdict in it is
-//! made from its source, and here each is found to be there. (`cargo book check` builds it besides.)
+//! made from its source, and here each is found to be there; what a terminal shows is run again
+//! (`transcripts`). `cargo book check` builds the book besides.
+
+mod transcripts;
 
 mod transcripts;
 

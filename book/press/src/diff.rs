@@ -20,9 +20,20 @@ pub enum Line {
     Fold {
         /// How many.
         lines: usize,
-        /// Where the diff goes on, in the new text: a line counted from 1, and the item around it.
-        next: Option<(usize, Option<String>)>,
+        /// What follows.
+        next: Next,
     },
+}
+
+/// What follows a part that is folded away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    End,
+    /// This line of the new text, counted from 1, with the item around the change.
+    Line(usize, Option<String>),
+    /// The rest of the one item that is shown.
+    Rest,
 }
 
 /// What changed from `old` to `new`, with three lines around each change. Empty where nothing did.
@@ -35,12 +46,16 @@ pub fn folded(old: &str, new: &str) -> Vec<Line> {
     for group in diff.grouped_ops(CONTEXT) {
         let Some(first) = group.first() else { continue };
         let (from, old_from) = (first.new_range().start, first.old_range().start);
-        if old_from > shown {
+        // A fold of one line would take as much room as the line.
+        if old_from == shown + 1 {
+            let line = diff.old_slice(shown).unwrap_or("");
+            lines.push(Line::Same(line.trim_end_matches('\n').to_string()));
+        } else if old_from > shown {
             // The change, not the context before it, says where we are.
             let change = group.iter().find(|op| op.tag() != similar::DiffTag::Equal);
             let line = change.map_or(from, |op| op.new_range().start);
             let around = source::enclosing(&items, line).map(|item| item.name.clone());
-            lines.push(Line::Fold { lines: old_from - shown, next: Some((from + 1, around)) });
+            lines.push(Line::Fold { lines: old_from - shown, next: Next::Line(from + 1, around) });
         }
         for op in &group {
             for change in diff.iter_changes(op) {
@@ -55,22 +70,20 @@ pub fn folded(old: &str, new: &str) -> Vec<Line> {
         }
     }
     if !lines.is_empty() && shown < diff.old_len() {
-        lines.push(Line::Fold { lines: diff.old_len() - shown, next: None });
+        lines.push(Line::Fold { lines: diff.old_len() - shown, next: Next::End });
     }
     lines
 }
 
 impl Line {
-    /// What a folded part says.
-    pub fn fold_words(lines: usize, next: &Option<(usize, Option<String>)>) -> String {
-        let count = match lines {
-            1 => "1 line as before".to_string(),
-            lines => format!("{lines} lines as before"),
-        };
+    /// What a folded part says. A comment, because it stands among Rust and is coloured with it.
+    pub fn fold_words(lines: usize, next: &Next) -> String {
+        let lines = format!("// ⋯ {lines} {} as before", if lines == 1 { "line" } else { "lines" });
         match next {
-            None => format!("⋯ {count}, to the end"),
-            Some((line, None)) => format!("⋯ {count}; on at line {line}"),
-            Some((line, Some(item))) => format!("⋯ {count}; on at line {line}, in {item}"),
+            Next::End => format!("{lines}, to the end"),
+            Next::Line(line, None) => format!("{lines}; on at line {line}"),
+            Next::Line(line, Some(item)) => format!("{lines}; on at line {line}, in {item}"),
+            Next::Rest => lines,
         }
     }
 }
@@ -204,11 +217,14 @@ mod tests {
                 Line::Fold { lines, next } => Line::fold_words(*lines, next),
             })
             .collect();
-        let expected = "⋯ 6 lines as before; on at line 7| 7| 8| 9|-10|+ten| 11| 12| 13|\
-                        ⋯ 3 lines as before; on at line 17| 17| 18| 19|-20| 21| 22| 23|\
-                        ⋯ 7 lines as before, to the end";
+        let expected = "// ⋯ 6 lines as before; on at line 7| 7| 8| 9|-10|+ten| 11| 12| 13|\
+                        // ⋯ 3 lines as before; on at line 17| 17| 18| 19|-20| 21| 22| 23|\
+                        // ⋯ 7 lines as before, to the end";
         assert_eq!(text.join("|"), expected);
         assert_eq!(folded("a\n", "a\n"), []);
+        // Line 14 between two changes, alone outside of their contexts, is shown.
+        let close = folded(&numbered(&[]), &numbered(&[(10, ""), (18, "")]));
+        assert!(close.contains(&Line::Same("14".into())), "{close:?}");
     }
 
     #[test]
@@ -217,7 +233,7 @@ mod tests {
         let old = format!("fn one() {{\n{body}}}\n\nfn two() {{\n{body}    b();\n}}\n");
         let new = old.replace("b();", "c();");
         let Line::Fold { lines: 19, next } = &folded(&old, &new)[0] else { panic!("no fold") };
-        assert_eq!(Line::fold_words(19, next), "⋯ 19 lines as before; on at line 20, in fn two");
+        assert_eq!(Line::fold_words(19, next), "// ⋯ 19 lines as before; on at line 20, in fn two");
     }
 
     const PATCH: &str = "Why.\n--- a/x/main.rs\n+++ b/x/main.rs\n@@ -9,3 +9,4 @@ fn a\n 9\n-10\n+ten\n+ten and a half\n 11\n";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
-use crate::diff::{self, Line};
+use crate::diff::{self, Line, Next};
 use crate::directive::{self, Directive, Part};
 use crate::html::{escape, inline};
 use crate::transcript::{self, Transcript};
@@ -268,7 +268,13 @@ impl Press<'_> {
                 (old, new)
             }
         };
-        let lines = diff::folded(&old, &new);
+        let mut lines = diff::folded(&old, &new);
+        for line in &mut lines {
+            // Within an item, its lines have other numbers than in the file.
+            if let (Line::Fold { next: next @ Next::Line(..), .. }, Some(_)) = (line, item) {
+                *next = Next::Rest;
+            }
+        }
         if lines.is_empty() {
             let what = item.map_or(String::new(), |item| format!(" in {item}"));
             return Err(Wrong::Here(format!("nothing differs between {from} and {to}{what}")));
