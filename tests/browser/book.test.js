@@ -74,6 +74,13 @@ test("every page opens without a complaint, and nothing leaves the machine", asy
         const found = await page.evaluate(() => {
             const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
             const errors = [...document.querySelectorAll(".press-error")].map((element) => element.textContent);
+            for (const sim of document.querySelectorAll("buffer-sim")) {
+                const loaded = sim.shadowRoot && sim.shadowRoot.querySelector("[data-preset]").value;
+                if (loaded !== sim.getAttribute("preset")) errors.push(`the simulator shows ${loaded} in the place of ${sim.getAttribute("preset")}`);
+            }
+            for (const link of document.querySelectorAll("[data-sim-preset]")) {
+                if (!Object.hasOwn(BufferModel.PRESETS, link.dataset.simPreset)) errors.push(`no preset ${link.dataset.simPreset}`);
+            }
             return { twice: ids.filter((id, i) => ids.indexOf(id) !== i), errors, headings: document.querySelectorAll("main h1").length };
         });
         wrong.push(...found.twice.map((id) => `${name}: two elements have the id ${id}`));
