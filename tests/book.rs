@@ -4,8 +4,6 @@
 
 mod transcripts;
 
-mod transcripts;
-
 use std::path::Path;
 
 use lab::experiments;
