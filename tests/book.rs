@@ -125,7 +125,7 @@ fn the_numbered_chapters_are_called_what_their_steps_call_them() {
             .and_then(|line| line.trim_end_matches('.').split_once(": "))
             .unwrap_or_else(|| panic!("{step} names no chapter"));
         let summary = read("SUMMARY.md");
-        let entry = format!("[{title}](0{number}-");
+        let entry = format!("[{number} · {title}](0{number}-");
         assert!(summary.contains(&entry), "SUMMARY.md has no chapter {number}, {title:?}");
     }
 }
