@@ -4,7 +4,10 @@
 //! another system would meet a page of unresolved imports instead of a reason.
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    // Nothing but the target decides, and each target has a run of its own. (A file named here would
+    // be looked for in each package that uses this script, and where it is missing, cargo builds
+    // that package anew every time.)
+    println!("cargo::rerun-if-env-changed=CARGO_CFG_TARGET_OS");
     let target = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if target != "linux" {
         println!(

@@ -130,8 +130,12 @@ fn the_numbered_chapters_are_called_what_their_steps_call_them() {
     }
 }
 
+/// The pages that are there; whether they are those that SUMMARY.md names is said elsewhere.
 fn pages() -> Vec<String> {
-    check::pages(&Project::new(env!("CARGO_MANIFEST_DIR")))
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("book/src");
+    let entries = std::fs::read_dir(&directory).expect("reading book/src");
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".md")).collect()
 }
 
 fn read(page: &str) -> String {

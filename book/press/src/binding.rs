@@ -163,8 +163,10 @@ pub fn check(project: &Project) -> Result<Vec<String>> {
     match build(project, &pages) {
         Ok(warnings) => {
             lines.extend(warnings.iter().map(|warning| format!("mdBook warns: {warning}")));
-            // A link that is broken on a page has been named in the Markdown, if it was there.
-            lines.extend(output::check(&pages)?.iter().map(ToString::to_string));
+            // What is wrong in the Markdown is wrong on its page again, and on the one for printing.
+            if lines.is_empty() {
+                lines.extend(output::check(&pages)?.iter().map(ToString::to_string));
+            }
         }
         // The pages that are missing have been named.
         Err(_) if !lines.is_empty() => {}

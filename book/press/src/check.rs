@@ -184,6 +184,8 @@ struct Facts {
     details: Vec<Details>,
     /// Lines of text with a question mark that stand in no box.
     questions: Vec<usize>,
+    /// Lines with a **Question** in bold type, numbered or not.
+    asked: Vec<usize>,
     ids: BTreeSet<String>,
     links: Vec<(usize, String)>,
 }
@@ -216,6 +218,7 @@ fn read(path: &str, page: &Page, problems: &mut Vec<Problem>) -> Facts {
     let mut block: Option<(usize, String)> = None;
     let mut alt: Option<(usize, String)> = None;
     let mut code = 0;
+    let mut strong = false;
     let mut notes: Vec<usize> = Vec::new();
     let mut verbatim = Vec::new();
     let options = markdown_options();
@@ -283,7 +286,14 @@ fn read(path: &str, page: &Page, problems: &mut Vec<Problem>) -> Facts {
                 verbatim.push(range);
                 reader.html(&html, |_| line, false);
             }
+            Event::Start(Tag::Strong) => strong = true,
             Event::Text(part) => {
+                if std::mem::take(&mut strong)
+                    && part.starts_with("Question")
+                    && reader.open.is_empty()
+                {
+                    reader.facts.asked.push(line);
+                }
                 if let Some((_, alt)) = &mut alt {
                     alt.push_str(&part);
                 } else if let Some((heading, _)) = &mut heading {
@@ -478,6 +488,14 @@ fn judge(name: &str, path: &str, facts: &Facts, problems: &mut Vec<Problem>) {
             complain(one.line, format!("<details class=\"{}\"> is empty", one.class));
         }
     }
+    for (at, line) in facts.asked.iter().enumerate() {
+        let next = facts.asked.get(at + 1).copied().unwrap_or(usize::MAX);
+        let section = facts.headings.iter().map(|one| one.line).find(|other| other > line);
+        let end = next.min(section.unwrap_or(usize::MAX));
+        if !predictions_of(facts).any(|answer| (*line..end).contains(&answer)) {
+            complain(*line, "a question without its answer below it".into());
+        }
+    }
     let Some(number) = chapter_number(name) else { return };
     sections(number, facts, &mut complain);
     predictions(facts, &mut complain);
@@ -535,15 +553,15 @@ fn span(facts: &Facts, title: &str) -> Option<std::ops::Range<usize>> {
     Some(facts.headings[at].line..next.map_or(usize::MAX, |one| one.line))
 }
 
+/// Where the answers to questions begin.
+fn predictions_of(facts: &Facts) -> impl Iterator<Item = usize> {
+    let is_one = |one: &&Details| one.class.split_whitespace().any(|class| class == "predict");
+    facts.details.iter().filter(is_one).map(|one| one.line)
+}
+
 fn predictions(facts: &Facts, complain: &mut impl FnMut(usize, String)) {
     let Some(section) = span(facts, "Predict") else { return };
-    let answers: Vec<usize> = facts
-        .details
-        .iter()
-        .filter(|one| one.class.split_whitespace().any(|class| class == "predict"))
-        .map(|one| one.line)
-        .filter(|line| section.contains(line))
-        .collect();
+    let answers: Vec<usize> = predictions_of(facts).filter(|line| section.contains(line)).collect();
     let questions = facts.questions.iter().copied().filter(|line| section.contains(line));
     let last_answer = answers.last().copied().unwrap_or(0);
     if let Some(open) = questions.clone().find(|line| *line > last_answer) {
@@ -866,6 +884,21 @@ mod tests {
         assert!(problems[0].ends_with("an answer without a question above it"), "{problems:?}");
         let problems = tiny.with("class=\"predict\"", "class=\"other\"");
         assert!(problems[0].contains("a question to predict without its answer"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_question_in_bold_has_one_on_any_page() {
+        let tiny = Tiny::new();
+        let answer = "\n\n<details class=\"predict\"><summary>S</summary>\n\nSo.\n\n</details>\n";
+        assert_eq!(tiny.page(&format!("**Question 1.** What?{answer}")), [""; 0]);
+        assert_eq!(
+            tiny.page(&format!("**Question 1.** What?\n\n**Question 2.** And what?{answer}")),
+            ["book/src/end.md:4: a question without its answer below it"]
+        );
+        assert_eq!(
+            tiny.page(&format!("**Question.** What?\n\n### Next{answer}")),
+            ["book/src/end.md:4: a question without its answer below it"]
+        );
     }
 
     #[test]
