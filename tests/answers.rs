@@ -38,7 +38,9 @@ fn every_answer_applies_to_its_step_and_comes_to_the_verdict_that_it_promises() 
     let wrong: Vec<String> = answers
         .iter()
         .zip(&outcomes)
-        .filter(|(answer, outcome)| outcome.verdict.kind.word() != answer.verdict)
+        .filter(|(answer, outcome)| {
+            answer.verdict.split(" or ").all(|word| word != outcome.verdict.kind.word())
+        })
         .map(|(answer, outcome)| {
             let Answer { name, verdict, experiment, .. } = answer;
             let (kind, sentence) = (outcome.verdict.kind, &outcome.verdict.sentence);
