@@ -574,7 +574,8 @@ summary { cursor: pointer; color: var(--soft); }
 
     document.addEventListener("click", (event) => {
         const link = event.target.closest && event.target.closest("[data-sim-preset], a[href*='#sim=']");
-        if (!link) return;
+        // A link to another page's simulator is followed.
+        if (!link || (link.pathname && link.pathname !== location.pathname)) return;
         const name = link.dataset.simPreset || link.hash.slice("#sim=".length);
         if (bring(nearest(link), name)) event.preventDefault();
     });

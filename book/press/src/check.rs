@@ -1,6 +1,7 @@
 //! All pages of the book, judged without building it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{
@@ -11,7 +12,7 @@ use crate::directive::Directive;
 use crate::html::{self, Token};
 use crate::page::{self, Page, chapter_number, markdown_options};
 use crate::transcript::Transcript;
-use crate::{Problem, Project, diff};
+use crate::{Problem, Project, diff, sim};
 
 /// The sections of a numbered chapter, in their order.
 pub const SECTIONS: [&str; 10] = [
@@ -26,6 +27,10 @@ pub const SECTIONS: [&str; 10] = [
     "Exercises",
     "A closing note",
 ];
+
+/// How many words a numbered chapter may have, answers included: a sitting, and no more. Listings,
+/// diffs, terminals and captions are not counted.
+pub const WORDS: RangeInclusive<usize> = 1_500..=4_000;
 
 /// Chapter 3 shows its code when the evidence has been collected, and no earlier.
 const CODE_COMES_LATER: u32 = 3;
@@ -57,7 +62,10 @@ pub fn check(project: &Project) -> Report {
         report.problems.extend(expanded.problems.clone());
         report.directives.insert(name.clone(), expanded.directives.clone());
         typed_by_hand(&path, &text, &mut report.problems);
-        let facts = read(&path, &expanded, &mut report.problems);
+        let mut facts = read(&path, &expanded, &mut report.problems);
+        if expanded.directives.iter().any(|(_, one)| matches!(one, Directive::Sim { .. })) {
+            facts.ids.extend(sim::fragments());
+        }
         judge(name, &path, &facts, &mut report.problems);
         known.insert(name.clone(), facts);
     }
@@ -188,6 +196,8 @@ struct Facts {
     asked: Vec<usize>,
     ids: BTreeSet<String>,
     links: Vec<(usize, String)>,
+    /// How many words of prose there are.
+    words: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -288,6 +298,9 @@ fn read(path: &str, page: &Page, problems: &mut Vec<Problem>) -> Facts {
             }
             Event::Start(Tag::Strong) => strong = true,
             Event::Text(part) => {
+                if alt.is_none() && code == 0 {
+                    reader.facts.words += words(&part);
+                }
                 if std::mem::take(&mut strong)
                     && part.starts_with("Question")
                     && reader.open.is_empty()
@@ -309,6 +322,9 @@ fn read(path: &str, page: &Page, problems: &mut Vec<Problem>) -> Facts {
             }
             Event::Code(part) => {
                 verbatim.push(range);
+                if alt.is_none() {
+                    reader.facts.words += words(&part);
+                }
                 if let Some((_, alt)) = &mut alt {
                     alt.push_str(&part);
                 }
@@ -350,6 +366,11 @@ fn read(path: &str, page: &Page, problems: &mut Vec<Problem>) -> Facts {
 
 fn alert(kind: &Option<BlockQuoteKind>) -> bool {
     kind.is_some()
+}
+
+/// How many words there are; a dash, a plus or an ellipsis by itself is none.
+fn words(text: &str) -> usize {
+    text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count()
 }
 
 /// The id that mdBook gives to a heading with this text.
@@ -497,6 +518,13 @@ fn judge(name: &str, path: &str, facts: &Facts, problems: &mut Vec<Problem>) {
         }
     }
     let Some(number) = chapter_number(name) else { return };
+    if !WORDS.contains(&facts.words) {
+        let (least, most) = (WORDS.start(), WORDS.end());
+        complain(
+            1,
+            format!("the chapter has {} words; {least} to {most} belong here", facts.words),
+        );
+    }
     sections(number, facts, &mut complain);
     predictions(facts, &mut complain);
     exercises(number, facts, &mut complain);
@@ -690,6 +718,7 @@ mod tests {
             for section in SECTIONS {
                 chapter += &format!("\n## {section}\n\nWords. {section}!\n");
                 match section {
+                    "Why" => chapter += &format!("\n{}\n", "word – ".repeat(*WORDS.start())),
                     "Predict" => {
                         chapter += "\nWhat is next?\n\n<details class=\"predict\"><summary>What do you think?</summary>\n\nThis is. Or is it?\n\n</details>\n";
                     }
@@ -801,6 +830,12 @@ mod tests {
             assert_eq!(tiny.page(&format!("[x]({link})")), [expected.as_str()]);
             assert_eq!(tiny.page(&format!("<a href=\"{link}\">x</a>")), [expected.as_str()]);
         }
+        let no_simulator =
+            "book/src/end.md:4: the link \"#sim=spill\" leads nowhere: end.md has no #sim=spill";
+        assert_eq!(tiny.page("[x](#sim=spill)"), [no_simulator]);
+        let sim = "{{#sim preset=\"chapter-3\"}}";
+        assert_eq!(tiny.page(&format!("[x](#sim=spill)\n\n{sim}")), [""; 0]);
+        assert!(tiny.page(&format!("[x](#sim=split)\n\n{sim}"))[0].ends_with("has no #sim=split"));
         let good = "[x](01-one.md#exercise-11-again) [x](#last) [x](01-one.html#why) [x](#a)\n\n<p id=\"a\">x</p>";
         assert_eq!(tiny.page(good), [""; 0]);
         tiny.page("");
@@ -863,6 +898,25 @@ mod tests {
         let code = order.remove(4);
         order.insert(0, code);
         assert_eq!(report(&order).len(), 1);
+    }
+
+    #[test]
+    fn a_chapter_is_as_long_as_a_sitting() {
+        let tiny = Tiny::new();
+        assert_eq!(words("`a` word – 2 + … one,two"), 4);
+        tiny.write("book/src/01-one.md", &tiny.chapter.replace("word – ", "– "));
+        assert!(tiny.problems()[0].contains("words; 1500 to 4000 belong here"));
+        let long = tiny.chapter.replacen("word – ", &"word ".repeat(2_500), 1);
+        tiny.write("book/src/01-one.md", &long);
+        assert!(tiny.problems()[0].starts_with("book/src/01-one.md:1: the chapter has 4"));
+        // A terminal or a listing as long as it may be does not count.
+        let code = tiny.chapter.replacen(
+            "word – ",
+            &format!("\n```text\n{}\n```\n", "x ".repeat(4_000)),
+            1,
+        );
+        tiny.write("book/src/01-one.md", &code);
+        assert_eq!(tiny.problems(), [""; 0]);
     }
 
     #[test]

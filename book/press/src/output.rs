@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::Problem;
 use crate::check::is_external;
 use crate::html::{Token, tokens};
+use crate::sim;
 
 /// One page, as far as links go.
 #[derive(Default)]
@@ -64,6 +65,9 @@ fn links(text: &str) -> Links {
         let Token::Open(tag) = token else { continue };
         if let Some(id) = tag.attribute("id") {
             links.ids.insert(id.to_string());
+        }
+        if tag.name == "buffer-sim" {
+            links.ids.extend(sim::fragments());
         }
         for name in ["href", "src", "xlink:href"] {
             if let Some(url) = tag.attribute(name)

@@ -36,9 +36,9 @@ pub const PRESETS: [Preset; 6] = [
     },
     Preset {
         name: "chapter-2",
-        scene: SLOW,
+        scene: "a fast backend, a client that does not read",
         policy: "waits in write, inside the loop that serves everyone",
-        outcome: "every byte arrives; all other clients stand still meanwhile",
+        outcome: "no byte is lost; all other clients stand still until that one reads",
         mark: Mark::Freezes,
         seen_in: Some(("02-naive-epoll", "crowd")),
     },
@@ -99,6 +99,11 @@ pub fn element(preset: &str) -> Result<String, String> {
          </buffer-sim></div>",
         preset.name
     ))
+}
+
+/// What a link puts behind the name of a page that has a simulator, to load a preset into it.
+pub fn fragments() -> impl Iterator<Item = String> {
+    PRESETS.iter().map(|preset| format!("sim={}", preset.name))
 }
 
 /// Whether a preset says of its step what the matrix says.
