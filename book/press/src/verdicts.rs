@@ -169,23 +169,35 @@ fn lay_out(
     rows: impl Iterator<Item = (String, Vec<String>)>,
 ) -> String {
     let caption = escape(caption);
-    let mut table = format!(
+    // On a telephone, verdict and reason are laid out as a grid. Browsers forget that a grid is a
+    // table, unless its roles say so.
+    let (class, col) = match heads.len() {
+        2 => ("matrix narrow", "<th scope=\"col\" role=\"columnheader\">"),
+        _ => ("matrix", "<th scope=\"col\">"),
+    };
+    let role = |name: &str| match heads.len() {
+        2 => format!(" role=\"{name}\""),
+        _ => String::new(),
+    };
+    let (group, row, cell) = (role("rowgroup"), role("row"), role("cell"));
+    let mut html = format!(
         "<div class=\"table-wrapper matrix-frame\" role=\"region\" tabindex=\"0\" \
-         aria-label=\"{caption}\"><table class=\"matrix\"><caption>{caption}</caption>\
-         <thead><tr><th scope=\"col\">{corner}</th>"
+         aria-label=\"{caption}\"><table class=\"{class}\"{}><caption>{caption}</caption>\
+         <thead{group}><tr{row}>{col}{corner}</th>",
+        role("table")
     );
     for head in heads {
-        table += &format!("<th scope=\"col\">{head}</th>");
+        html += &format!("{col}{head}</th>");
     }
-    table += "</tr></thead><tbody>";
+    html += &format!("</tr></thead><tbody{group}>");
     for (head, cells) in rows {
-        table += &format!("<tr><th scope=\"row\">{head}</th>");
-        for cell in cells {
-            table += &format!("<td>{cell}</td>");
+        html += &format!("<tr{row}><th scope=\"row\"{}>{head}</th>", role("rowheader"));
+        for content in cells {
+            html += &format!("<td{cell}>{content}</td>");
         }
-        table += "</tr>";
+        html += "</tr>";
     }
-    table + "</tbody></table></div>"
+    html + "</tbody></table></div>"
 }
 
 #[cfg(test)]
