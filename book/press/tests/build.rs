@@ -52,6 +52,9 @@ fn chapter() -> String {
     for section in press::check::SECTIONS {
         text += &format!("\n## {section}\n\nWords.\n");
         match section {
+            "Why" => {
+                text += &format!("\n{}\n", "So it is. ".repeat(*press::check::WORDS.start() / 3))
+            }
             "Predict" => {
                 text += "\nWhat now?\n\n<details class=\"predict\"><summary>S</summary>\n\nThis.\n\n</details>\n"
             }
