@@ -67,6 +67,10 @@ pub fn check(project: &Project) -> Report {
             facts.ids.extend(sim::fragments());
         }
         judge(name, &path, &facts, &mut report.problems);
+        // What is said in the place of a directive that failed would be counted too.
+        if expanded.problems.is_empty() {
+            length(name, &path, &facts, &mut report.problems);
+        }
         known.insert(name.clone(), facts);
     }
     for (name, facts) in &known {
@@ -518,16 +522,18 @@ fn judge(name: &str, path: &str, facts: &Facts, problems: &mut Vec<Problem>) {
         }
     }
     let Some(number) = chapter_number(name) else { return };
-    if !WORDS.contains(&facts.words) {
-        let (least, most) = (WORDS.start(), WORDS.end());
-        complain(
-            1,
-            format!("the chapter has {} words; {least} to {most} belong here", facts.words),
-        );
-    }
     sections(number, facts, &mut complain);
     predictions(facts, &mut complain);
     exercises(number, facts, &mut complain);
+}
+
+/// Whether a numbered chapter is as long as it should be.
+fn length(name: &str, path: &str, facts: &Facts, problems: &mut Vec<Problem>) {
+    if chapter_number(name).is_some() && !WORDS.contains(&facts.words) {
+        let (words, least, most) = (facts.words, WORDS.start(), WORDS.end());
+        let message = format!("the chapter has {words} words; {least} to {most} belong here");
+        problems.push(Problem::new(path, 1, message));
+    }
 }
 
 fn sections(number: u32, facts: &Facts, complain: &mut impl FnMut(usize, String)) {
