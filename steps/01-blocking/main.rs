@@ -45,7 +45,7 @@ fn run(listen: SocketAddr, backend: SocketAddr) -> Result<()> {
     loop {
         let client = match listener.accept() {
             Ok((client, _)) => client,
-            // The client left while it waited in the queue.
+            // Other systems tell that a client left the queue; Linux hands it out all the same.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
             Err(error) => return Err(error).context("accepting a client"),
         };

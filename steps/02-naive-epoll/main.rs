@@ -147,8 +147,8 @@ impl Proxy {
         Ok(connection)
     }
 
-    /// Decides what a failed accept means. Most failures concern the one client who left while it
-    /// waited in the queue.
+    /// Decides what a failed accept means. Most failures are network errors of the one connection
+    /// that was to be taken.
     fn no_client(&mut self, error: std::io::Error) -> Result<()> {
         match error.raw_os_error().map(Errno::from_raw) {
             // No descriptor is left, and the client that waits would wake us for ever: look away
