@@ -101,6 +101,8 @@ pub const SCENES: &[Scene] = &[
                 ps,
                 &ps.replace("-C 02-naive-epoll", &format!("-p {}", proxy.pid())),
             )?;
+            // A reader's proxy is in the foreground of its terminal; here there may be no terminal.
+            asleep.text = asleep.text.replace("\nS    ", "\nS+   ");
             stage.sockets(&mut queues, "ss --tcp --numeric sport = :8080")?;
             // On a very busy machine the ten seconds may have been too short.
             let in_time = client.text().lines().count() == 1;
