@@ -299,7 +299,16 @@ impl Press<'_> {
         for (at, patch) in patches.iter().enumerate() {
             let old = source::whole(&self.project.read(&patch.file)?) + "\n";
             let new = patch.apply(&old).map_err(there(&file))?;
-            let bar = format!("<span class=\"listing-file\">{}</span>", escape(&patch.file));
+            // Once, above the first of its files: what to type to have it.
+            let apply = match at {
+                0 => format!(
+                    "<code class=\"apply\">git apply book/answers/{}.patch</code>",
+                    escape(answer)
+                ),
+                _ => String::new(),
+            };
+            let file = escape(&patch.file);
+            let bar = format!("<span class=\"listing-file\">{file}</span>{apply}");
             let lines = diff::folded(&old, &new);
             figures += &self.diff_figure(&bar, &lines, if at == last { caption } else { "" });
         }
@@ -320,8 +329,10 @@ impl Press<'_> {
                     continue;
                 }
             };
-            code +=
-                &format!("<{tag} class=\"diff-line {class}\">{sign}{}&#10;</{tag}>", escape(&text));
+            code += &format!(
+                "<{tag} class=\"diff-line {class}\"><span class=\"diff-sign\">{sign}</span>{}&#10;</{tag}>",
+                escape(&text)
+            );
         }
         let caption = match caption {
             "" => String::new(),
@@ -462,9 +473,9 @@ mod tests {
         assert_eq!(page.problems, []);
         for part in [
             "<figure class=\"diff\" id=\"diff-3-1\">",
-            "<span class=\"diff-line diff-ctx\"> fn main() {&#10;</span>",
-            "<del class=\"diff-line diff-del\">-    wait();&#10;</del>",
-            "<ins class=\"diff-line diff-add\">+    // WRONG: a &lt; b.&#10;</ins>",
+            "<span class=\"diff-line diff-ctx\"><span class=\"diff-sign\"> </span>fn main() {&#10;</span>",
+            "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    wait();&#10;</del>",
+            "<ins class=\"diff-line diff-add\"><span class=\"diff-sign\">+</span>    // WRONG: a &lt; b.&#10;</ins>",
             "steps/02-naive-epoll/main.rs</span> <span class=\"badge badge-freezes\">",
         ] {
             assert!(page.markdown.contains(part), "{part} in {}", page.markdown);
@@ -479,7 +490,7 @@ mod tests {
         );
         assert_eq!(page.problems, []);
         for part in [
-            "diff-add\">+    done();",
+            "diff-add\"><span class=\"diff-sign\">+</span>    done();",
             "<span class=\"prompt\">$ </span><span class=\"typed\">curl &lt;x&gt;</span>&#10;&#10;out&#10;",
             "recorded on Linux",
             "<title id=\"figure-3-1-title\">One line</title><g id=\"figure-3-1-g\"/>",

@@ -98,8 +98,8 @@ fn a_book_is_built_and_nothing_is_wrong_with_it() {
     }
     let between = fs::read_to_string(pages.join("between.html")).unwrap();
     for part in [
-        "<del class=\"diff-line diff-del\">-    wait();\n</del>",
-        "<ins class=\"diff-line diff-add\">+    go();\n</ins>",
+        "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    wait();\n</del>",
+        "<ins class=\"diff-line diff-add\"><span class=\"diff-sign\">+</span>    go();\n</ins>",
         "<buffer-sim preset=\"chapter-3\"><table",
         "id=\"figure-between-1-a\"",
     ] {
