@@ -157,7 +157,7 @@ const HOW_TO_BLESS: &str =
     "If this is right, `BLESS=1 cargo test --test book` records it; then read what it has changed.";
 
 /// Commands whose numbers the reader takes from what the terminal has shown before.
-const COMPUTED: [&str; 2] = ["sed ", "xxd "];
+const COMPUTED: [&str; 3] = ["sed ", "xxd ", "header="];
 
 /// A line of which nothing is compared, and of which there may be any number.
 pub const ANY: &str = "…";
@@ -303,9 +303,9 @@ pub fn data(line: &str) -> String {
     }
 }
 
-/// Writes that the kernel took something of, however many.
+/// Writes that the kernel took something of, however many, and what grep puts between two finds.
 pub fn writes(line: &str) -> String {
-    match line.starts_with("write(") && line.ends_with("= #") || line == "…" {
+    match line.starts_with("write(") && line.ends_with("= #") || line == "--" {
         true => NOTHING.into(),
         false => line.to_string(),
     }

@@ -583,44 +583,26 @@ pub const SCENES: &[Scene] = &[
         }],
         play: |stage| {
             let _backend = stage.backend("cargo lab backend --size endless --rate 20M")?;
-            let strace = "strace -e trace=write,epoll_ctl -s 0 target/debug/04-output-buffer";
-            let proxy = stage.proxy(strace)?;
+            let strace =
+                "strace -e trace=write,epoll_ctl -s 0 -o trace.txt target/debug/04-output-buffer";
+            let _proxy = stage.proxy(strace)?;
             let url = "curl --silent --no-buffer http://127.0.0.1:8080/";
             let (curl, mut pipe) = stage.start_stalled(url)?;
-            proxy.wait_for("it waits for room", |text| text.contains("EPOLLIN|EPOLLOUT"))?;
+            stage.until_file("trace.txt", |text| text.contains("EPOLLIN|EPOLLOUT"))?;
             // Now somebody reads what curl has, faster than the backend sends.
             let reader = thread::spawn(move || {
                 let mut block = vec![0; 1 << 16];
                 while pipe.read(&mut block).is_ok_and(|count| count > 0) {}
             });
-            let mut window = vec![];
-            proxy.wait_for("it waits no longer", |text| {
-                let lines: Vec<&str> = text.lines().collect();
-                let changes = |line: &&str| line.contains("EPOLL_CTL_MOD");
-                let Some(armed) = lines.iter().position(changes) else { return false };
-                let rest = &lines[armed + 1..];
-                let Some(disarmed) = rest.iter().position(changes) else { return false };
-                if rest.len() < disarmed + 4 {
-                    return false;
-                }
-                let own = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect();
-                window = vec![
-                    own(&lines[armed.saturating_sub(3)..=armed]),
-                    own(&rest[..disarmed]),
-                    own(&rest[disarmed..disarmed + 3]),
-                ];
-                true
+            stage.until_file("trace.txt", |text| {
+                let last = text.lines().filter(|line| line.contains("EPOLL_CTL_MOD")).nth(1);
+                last.and_then(|last| text.split_once(last))
+                    .is_some_and(|(_, after)| after.lines().count() > 3)
             })?;
             drop(curl);
             reader.join().map_err(|_| "the reader of the pipe failed")?;
-            let [before, mut between, after] = <[Vec<String>; 3]>::try_from(window).expect("three");
-            // Some writes from the FIFO are like all of them.
-            if between.len() > 6 {
-                between.splice(3..between.len() - 3, ["…".to_string()]);
-            }
-            let lines = [vec!["…".into()], before, between, after, vec!["…".into()]].concat();
             let mut terminal = Terminal::default();
-            terminal.show(strace, &lines.join("\n"));
+            stage.run(&mut terminal, "grep --max-count=2 --context=3 EPOLL_CTL_MOD trace.txt")?;
             Ok(vec![stage.record("04-strace-disarm", &terminal)])
         },
     },
@@ -814,11 +796,19 @@ fn wreckage_raw(stage: &Stage, ends: &Ends) -> Result<Option<Vec<Recording>>> {
     lab::coding::fill((good / STRIDE * page.len()) as u64, &mut page);
     let came = &raw[good + 6..];
     let jump = page.iter().zip(came).position(|(sent, got)| sent != got).map(|at| good + 6 + at);
-    for at in [Some(good), jump, Some(due)].into_iter().flatten() {
-        // A row of context before each place.
-        let begin = (at / 16 * 16).saturating_sub(16);
-        stage.run(&mut terminal, &format!("xxd -s {begin} -l 64 raw.txt"))?;
+    // A row of context before each place. The header's and that where the next is due follow from the
+    // number that awk has printed.
+    terminal.show(&format!("header={good}"), "");
+    let mut xxd = |shown: &str, begin: usize| {
+        let actual = format!("xxd -s {begin} -l 64 raw.txt");
+        stage.run_as(&mut terminal, &format!("xxd -s {shown} -l 64 raw.txt"), &actual)
+    };
+    xxd("$((header - 16))", good.saturating_sub(16))?;
+    if let Some(jump) = jump {
+        let begin = (jump / 16 * 16).saturating_sub(16);
+        xxd(&begin.to_string(), begin)?;
     }
+    xxd("$((header + 6 + 30011 - 16))", due - 2 - 16)?;
     let usual = status == 56 && found && jump.is_some() && raw.len() > due + 48;
     let recordings = vec![stage.record("wreckage-raw", &terminal)];
     match status {
