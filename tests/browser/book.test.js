@@ -257,6 +257,24 @@ test("a link in the text, and one to the page, loads a preset", async () => {
     await other.close();
 });
 
+test("a chapter's own links load what they name, and bring the reader there", async () => {
+    const { page, complaints } = await open("04-a-place-to-put-the-bytes.html");
+    await page.locator("a[href='#sim=chapter-3']").focus();
+    await page.keyboard.press("Enter");
+    assert.equal((await shown(page)).preset, "chapter-3");
+    const focused = await page.evaluate(() => document.activeElement.shadowRoot.activeElement.dataset.do);
+    assert.equal(focused, "play");
+    assert.equal(await page.locator("buffer-sim [data-do=play]").isVisible(), true);
+    await finish(page, () => press(page, "ten"));
+    assert.notEqual((await shown(page)).lost, "0");
+    await page.locator("a[href='#sim=backpressure']").click();
+    await finish(page, () => press(page, "ten"));
+    const held = await shown(page);
+    assert.deepEqual([held.policy, held.lost], ["hold", "0"]);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
 test("several simulators on one page do not disturb one another", async () => {
     const { page } = await open("print.html");
     await page.evaluate(() => document.querySelectorAll("buffer-sim").length < 2 && document.querySelector("main").append(document.createElement("buffer-sim")));
