@@ -1,5 +1,6 @@
 // Screenshots of every page, for people to look at: light, dark, and as wide as a telephone.
 // `node tests/browser/shots.js [part of a page's name …]`, into target/shots (SHOTS names another place).
+// `node tests/browser/shots.js --readme` makes README's picture, notes/chapter-3.png.
 "use strict";
 
 const fs = require("node:fs");
@@ -12,7 +13,30 @@ const LOOKS = [
     ["phone", { width: 390, height: 844 }, "light"],
 ];
 
+/** Chapter 3 with its simulator, at a moment when much has happened. */
+async function readme() {
+    const { context, close } = await start();
+    try {
+        const page = await context.newPage();
+        await prepare(page, "light");
+        await page.setViewportSize({ width: 1300, height: 1040 });
+        await page.goto(address("03-the-dropped-write.html"));
+        const ten = page.locator("buffer-sim [data-do=ten]");
+        for (let i = 0; i < 3; i += 1) await ten.click();
+        await page.locator("#play-with-it").evaluate((heading) => {
+            heading.scrollIntoView();
+            scrollBy(0, -70); // below the bar at the top
+        });
+        await page.mouse.move(0, 0);
+        await page.evaluate(() => document.activeElement.blur());
+        await page.screenshot({ path: path.join(ROOT, "notes/chapter-3.png"), animations: "disabled" });
+    } finally {
+        await close();
+    }
+}
+
 (async () => {
+    if (process.argv[2] === "--readme") return readme();
     const into = path.resolve(process.env.SHOTS || path.join(ROOT, "target/shots"));
     fs.mkdirSync(into, { recursive: true });
     const wanted = process.argv.slice(2);
