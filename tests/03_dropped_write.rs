@@ -82,6 +82,11 @@ fn what_is_missing_is_exactly_what_the_kernel_did_not_take() {
     let damage = &transfer.reading.damage;
     assert_eq!(damage.missing(), place.inside_proxy);
     let last = damage.gaps.last().expect("there is a gap");
-    assert_eq!(last.at + last.len, first, "the hole ends where act two begins");
+    // Where the first bytes of act two equal the first of the hole, it may as well end that much later.
+    let end = last.at + last.len;
+    assert!(
+        (end..=end + last.slack).contains(&first),
+        "{last:?} ends where act two begins, at {first}"
+    );
     assert_eq!((damage.reordered, damage.repeated, damage.foreign), (0, 0, 0));
 }
