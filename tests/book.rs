@@ -130,6 +130,74 @@ fn the_numbered_chapters_are_called_what_their_steps_call_them() {
     }
 }
 
+/// Numbers in words, as the book writes them.
+const WORDS: [&str; 21] = [
+    "none",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+];
+
+#[test]
+fn the_book_counts_the_experiments_as_the_lab_does() {
+    let mut counted = 0;
+    let pages = pages().into_iter().map(|page| format!("book/src/{page}"));
+    for file in pages.chain(["README.md".into()]) {
+        let text = read_path(&file);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        for pair in words.windows(2).filter(|pair| pair[1].starts_with("experiments")) {
+            let Some(number) = WORDS.iter().position(|word| *word == pair[0]) else { continue };
+            // "Two experiments" may be any two.
+            if number > 2 {
+                assert_eq!(number, experiments::ALL.len(), "{file}: {} experiments", pair[0]);
+                counted += 1;
+            }
+        }
+    }
+    assert!(counted > 0, "the book never says how many there are");
+}
+
+#[test]
+fn the_introduction_counts_what_the_museum_and_the_notes_have() {
+    let museum = read("appendix-museum.md");
+    let history = read_path("notes/history.md");
+    let introduction = read("introduction.md");
+    for (answer, sentence) in [
+        ("yes", "ruled out **{}** of them"),
+        ("half", "taken the edge off **{}**"),
+        ("no", "The other **{}** compile"),
+    ] {
+        let exhibits = museum.matches(&format!("Rust prevents it: {answer}*")).count()
+            + museum.matches(&format!("Rust prevents it: **{answer}**")).count();
+        let rows = history.lines().filter(|line| {
+            let cells: Vec<&str> =
+                line.split('|').map(|cell| cell.trim().trim_matches('*')).collect();
+            cells.len() == 5 && cells[1].parse::<u32>().is_ok() && cells[2] == answer
+        });
+        assert_eq!(exhibits, rows.count(), "exhibits and notes that say {answer:?}");
+        let words = introduction.split_whitespace().collect::<Vec<_>>().join(" ");
+        let sentence = sentence.replace("{}", WORDS[exhibits]);
+        assert!(words.contains(&sentence), "the introduction does not say {sentence:?}");
+    }
+}
+
 /// The pages that are there; whether they are those that SUMMARY.md names is said elsewhere.
 fn pages() -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("book/src");
