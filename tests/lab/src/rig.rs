@@ -530,11 +530,13 @@ impl Rig {
         Ok(verdict)
     }
 
-    /// The verdict that nothing will ever move again, for that reason.
+    /// The verdict that nothing will ever move again, for that reason; to be given when
+    /// [`pump`](Rig::pump) has ended [still](Ended::Still).
+    ///
+    /// That every thread is asleep is what several looks in a row have just found. One more look would
+    /// know less: the kernel probes a full peer now and then, and wakes a sleeper who gets nothing.
     pub fn frozen(&self, what: &str) -> Verdict {
-        let vitals = self.proxy.vitals();
-        let asleep = if vitals.running { "running" } else { "asleep in every thread" };
-        Verdict::new(Kind::Frozen, format!("{what}; the proxy is {asleep}"))
+        Verdict::new(Kind::Frozen, format!("{what}; the proxy is asleep in every thread"))
     }
 
     /// The verdict that the proxy has ended.
