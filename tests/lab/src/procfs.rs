@@ -19,6 +19,9 @@ pub struct Socket {
     pub send_queue: u64,
     /// Bytes received and not yet read by the program. An unread FIN counts as one.
     pub receive_queue: u64,
+    /// Whether the retransmission timer runs: something was sent that is not acknowledged yet. It may
+    /// have arrived all the same, and is in both ends' queues then.
+    pub awaits_ack: bool,
 }
 
 impl Socket {
@@ -33,6 +36,9 @@ pub const LISTEN: u8 = 10;
 
 /// The state of a socket whose peer has sent its FIN while this side has not.
 const CLOSE_WAIT: u8 = 8;
+
+/// The timer of a socket that has sent something which is not acknowledged, in `/proc/net/tcp`.
+const RETRANSMISSION: &str = "01";
 
 /// The state of a socket that is closed and waits for old segments to die out.
 const TIME_WAIT: u8 = 6;
@@ -76,6 +82,12 @@ pub fn in_flight(sockets: &[Socket]) -> bool {
     })
 }
 
+/// Whether the queues stand as they stood.
+pub fn same_queues(sockets: &[Socket], before: &[Socket]) -> bool {
+    let queues = |socket: &Socket| Socket { awaits_ack: false, ..*socket };
+    sockets.iter().map(queues).eq(before.iter().map(queues))
+}
+
 /// In which tables somebody listens on `port`; `None` when nobody does.
 pub fn listens_in(port: u16) -> Option<Tables> {
     let listens = |table| {
@@ -94,12 +106,14 @@ fn parse_socket(line: &str) -> Option<Socket> {
     let (local, remote) = (port()?, port()?);
     let state = u8::from_str_radix(fields.next()?, 16).ok()?;
     let (send, receive) = fields.next()?.split_once(':')?;
+    let timer = fields.next()?.split(':').next()?;
     Some(Socket {
         local,
         remote,
         state,
         send_queue: u64::from_str_radix(send, 16).ok()?,
         receive_queue: u64::from_str_radix(receive, 16).ok()?,
+        awaits_ack: timer == RETRANSMISSION,
     })
 }
 
@@ -289,5 +303,33 @@ mod tests {
             .map(|socket| socket.receive_queue)
             .sum();
         assert_eq!(queued, 7);
+    }
+
+    #[test]
+    fn what_was_written_is_in_one_queue_or_the_other_once_it_is_acknowledged() {
+        use std::io::Write;
+        use std::time::{Duration, Instant};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while let Ok(count) = server.write(&[0; 1 << 16]) {
+            written += count as u64;
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let sockets = loop {
+            let sockets = sockets(&[port], Tables::V4);
+            if !in_flight(&sockets) && !sockets.iter().any(|socket| socket.awaits_ack) {
+                break sockets;
+            }
+            assert!(Instant::now() < deadline, "{sockets:?}");
+        };
+        let queued = |socket: &Socket| match socket.state {
+            LISTEN => 0,
+            _ => socket.send_queue + socket.receive_queue,
+        };
+        assert_eq!(sockets.iter().map(queued).sum::<u64>(), written, "{sockets:?}");
     }
 }

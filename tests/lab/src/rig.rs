@@ -34,6 +34,10 @@ const LOOKS: u32 = 6;
 /// timers by which TCP probes and retransmits over loopback.
 pub const FOREVER: Duration = Duration::from_millis(1500);
 
+/// When an acknowledgment has come, if it is only put off: twice the longest that a receiver may
+/// (`TCP_DELACK_MAX` in Linux's `include/net/tcp.h`). What is not acknowledged is in two queues.
+const ACKNOWLEDGED: Duration = Duration::from_millis(400);
+
 /// Time on a processor, while nothing moves, that makes it spinning.
 const SPIN_NS: u64 = 300_000_000;
 
@@ -383,11 +387,13 @@ impl Rig {
         }
         let sockets = self.sockets();
         let watch = &mut self.watch;
-        let same = sockets == watch.sockets;
+        let same = procfs::same_queues(&sockets, &watch.sockets);
+        watch.sockets = sockets;
+        let put_off = watch.sockets.iter().any(|socket| socket.awaits_ack)
+            && now.duration_since(watch.same_since) < ACKNOWLEDGED;
         if !same {
-            watch.sockets = sockets;
             watch.changed(now, vitals.cpu_ns);
-        } else if procfs::in_flight(&watch.sockets) {
+        } else if procfs::in_flight(&watch.sockets) || put_off {
             watch.quiet_looks = 0;
         }
         let spent = vitals.cpu_ns.saturating_sub(watch.cpu_ns_then);
