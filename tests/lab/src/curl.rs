@@ -32,14 +32,17 @@ pub struct Curl {
 }
 
 impl Curl {
-    /// Asks for `url`. The page is left in the pipe until [`Curl::read_now`].
+    /// Asks for `url`, with more options if need be. The page is left in the pipe until
+    /// [`Curl::read_now`].
     ///
     /// # Errors
     /// When curl cannot be run.
-    pub fn get(url: &str) -> io::Result<Curl> {
+    pub fn get(url: &str, options: &[&str]) -> io::Result<Curl> {
         let mut child = Command::new("curl")
             // No configuration of the user's, no progress meter, errors all the same, no buffer.
-            .args(["--disable", "--silent", "--show-error", "--no-buffer", "--noproxy", "*", url])
+            .args(["--disable", "--silent", "--show-error", "--no-buffer", "--noproxy", "*"])
+            .args(options)
+            .arg(url)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -73,15 +73,23 @@ enum State {
     Head(Vec<u8>),
     Sized { left: u64 },
     UntilClose,
-    ChunkSize(Vec<u8>),
+    ChunkSize { digits: u8, left: u64 },
+    ChunkExtension { left: u64 },
     ChunkData { left: u64 },
-    ChunkEnd { seen: u8 },
+    ChunkEnd,
     Trailer(Vec<u8>),
     Complete,
     Malformed(Malformed),
 }
 
+/// Where the size of a chunk begins.
+const SIZE: State = State::ChunkSize { digits: 0, left: 0 };
+
 /// Decodes one message, given portion by portion.
+///
+/// Chunks are read as curl reads them (`lib/http_chunks.c` of 7.88.1), which is more lenient than RFC 9112:
+/// whatever stands behind the digits of a size is passed over up to the LF, and a lone LF ends a chunk as CR LF does. So a
+/// line of the laboratory's page can be taken for a size.
 pub struct Decoder {
     message: Message,
     state: State,
@@ -130,7 +138,7 @@ impl Decoder {
                     *left -= count as u64;
                     if *left == 0 {
                         self.state = match self.state {
-                            State::ChunkData { .. } => State::ChunkEnd { seen: 0 },
+                            State::ChunkData { .. } => State::ChunkEnd,
                             _ => State::Complete,
                         };
                     }
@@ -140,33 +148,39 @@ impl Decoder {
                     body(bytes);
                     bytes.len()
                 }
-                State::ChunkSize(line) => {
-                    line.push(bytes[0]);
-                    match httparse::parse_chunk_size(line) {
-                        Ok(httparse::Status::Complete((_, 0))) => {
-                            self.state = State::Trailer(vec![])
-                        }
-                        Ok(httparse::Status::Complete((_, left))) => {
-                            self.state = State::ChunkData { left };
-                        }
-                        Ok(httparse::Status::Partial) => {}
-                        Err(_) => {
-                            let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
-                            self.state = State::Malformed(if digits > 16 {
-                                Malformed::ChunkSizeTooLong
-                            } else {
-                                Malformed::ChunkSize
-                            });
-                        }
+                State::ChunkSize { digits, left } => match char::from(bytes[0]).to_digit(16) {
+                    Some(_) if *digits == 16 => {
+                        self.state = State::Malformed(Malformed::ChunkSizeTooLong);
+                        1
+                    }
+                    Some(digit) => {
+                        (*digits, *left) = (*digits + 1, *left << 4 | u64::from(digit));
+                        1
+                    }
+                    // curl's numbers have a sign.
+                    None if *digits == 0 || i64::try_from(*left).is_err() => {
+                        self.state = State::Malformed(Malformed::ChunkSize);
+                        1
+                    }
+                    None => {
+                        self.state = State::ChunkExtension { left: *left };
+                        0
+                    }
+                },
+                State::ChunkExtension { left } => {
+                    match (bytes[0], *left) {
+                        (b'\n', 0) => self.state = State::Trailer(vec![]),
+                        (b'\n', left) => self.state = State::ChunkData { left },
+                        _ => {}
                     }
                     1
                 }
-                State::ChunkEnd { seen } => {
-                    self.state = match (bytes[0], *seen) {
-                        (b'\r', 0) => State::ChunkEnd { seen: 1 },
-                        (b'\n', 1) => State::ChunkSize(vec![]),
-                        _ => State::Malformed(Malformed::ChunkEnd),
-                    };
+                State::ChunkEnd => {
+                    match bytes[0] {
+                        b'\n' => self.state = SIZE,
+                        b'\r' => {}
+                        _ => self.state = State::Malformed(Malformed::ChunkEnd),
+                    }
                     1
                 }
                 State::Trailer(line) => {
@@ -276,7 +290,7 @@ fn body_of(fields: &[httparse::Header], message: Message) -> State {
     if value("Transfer-Encoding")
         .is_some_and(|coding| coding.to_ascii_lowercase().ends_with("chunked"))
     {
-        return State::ChunkSize(vec![]);
+        return SIZE;
     }
     match (value("Content-Length").map(str::parse::<u64>), message) {
         (Some(Ok(0)), _) | (None, Message::Request) => State::Complete,
@@ -319,6 +333,10 @@ mod tests {
             (format!("{CHUNKED}xyz\r\n"), End::Fin, 56, "Illegal or missing hexadecimal"),
             (format!("{CHUNKED}{}\r\n", "1".repeat(17)), End::Fin, 56, "Too long hexadecimal"),
             (format!("{CHUNKED}3\r\nab"), End::Fin, 18, "outstanding read data"),
+            // A lone LF will do, and then a line of the page is a size.
+            (format!("{CHUNKED}3\r\nabc\n0000e13390 x\ny"), End::Fin, 18, "outstanding read data"),
+            (format!("{CHUNKED}3\r\nabc\n\n"), End::Fin, 56, "Illegal or missing hexadecimal"),
+            (format!("{CHUNKED}8000000000000000\r\n"), End::Fin, 56, "Illegal or missing"),
             (format!("{CHUNKED}3\r\nab"), End::Reset, 56, "Recv failure: Connection reset"),
             (String::new(), End::Fin, 52, "Empty reply"),
             (

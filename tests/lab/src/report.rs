@@ -186,7 +186,8 @@ fn transfer_story(transfer: &Transfer) -> String {
         );
     }
     if let Some((jump, evidence)) = damage.jumps.first().zip(transfer.evidence.first()) {
-        if let Some(next) = jump.next_chunk {
+        // Where nothing is missing, that header came too, earlier or later.
+        if let Some(next) = jump.next_chunk.filter(|_| !damage.gaps.is_empty()) {
             let _ = writeln!(
                 text,
                 "  It goes on in chunk {}, whose header was at {} and never came.",
