@@ -24,7 +24,7 @@ fn curl_gets_a_long_page_whole_however_long_it_stalls() {
     }
     let route = Route::simple("/page", Wire::response(Framing::Chunked, flood()));
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route);
+    let curl = stalled_curl(&mut rig, &route, &[]);
     let output = let_it_end(&mut rig, curl);
     assert!(output.stdout == body(&route.response), "the page differs");
     output.assert().code(0);

@@ -5,6 +5,7 @@ mod common;
 use assert_cmd::assert::OutputAssertExt;
 use common::*;
 use lab::backend::Route;
+use lab::http::{Decoder, End, Message};
 use lab::net::Window;
 use lab::rig::{self, FOREVER, SETTLE};
 use lab::wire::{Framing, Wire};
@@ -23,7 +24,7 @@ fn curl_gets_a_short_page_whole() {
     }
     let route = Route::simple("/short", Wire::response(Framing::Chunked, SHORT));
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route);
+    let curl = stalled_curl(&mut rig, &route, &[]);
     let output = let_it_end(&mut rig, curl);
     assert!(output.stdout == body(&route.response), "the page differs");
     output.assert().code(0);
@@ -36,13 +37,22 @@ fn curl_says_56_when_there_is_a_hole() {
     }
     let (route, _, second_act) = two_acts();
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let mut curl = stalled_curl(&mut rig, &route);
+    let mut curl = stalled_curl(&mut rig, &route, &["--raw"]);
     let_it_read(&mut rig, &mut curl);
     second_act.open();
-    let_it_end(&mut rig, curl)
-        .assert()
-        .code(56)
-        .stderr(words("Malformed encoding found in chunked-encoding"));
+    let output = let_it_end(&mut rig, curl);
+    // One byte of the page in 16 is an LF, with which curl is content at the end of a chunk. Where
+    // the kernel let its count come out at one, the next line of the page is a size, a large one. Then
+    // curl has read to the end, which has come, and still waits for more.
+    if output.status.code() == Some(18) {
+        assert!(output.stdout.ends_with(b"\r\n0\r\n\r\n"), "it is the tail that is lost");
+        let mut decoder = Decoder::new(Message::Response);
+        decoder.push(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", |_| ());
+        decoder.push(&output.stdout, |_| ());
+        assert_eq!(decoder.curl(End::Fin).exit, 18, "and not 56");
+        return;
+    }
+    output.assert().code(56).stderr(words("Malformed encoding found in chunked-encoding"));
 }
 
 #[test]
@@ -52,7 +62,7 @@ fn curl_says_18_when_the_tail_of_a_burst_is_lost() {
     }
     let route = Route::simple("/burst", Wire::response(Framing::ContentLength, flood()));
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route);
+    let curl = stalled_curl(&mut rig, &route, &[]);
     let_it_end(&mut rig, curl)
         .assert()
         .code(18)

@@ -23,7 +23,7 @@ fn curl_gets_both_acts_whole() {
     }
     let (route, _, second_act) = two_acts();
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let mut curl = stalled_curl(&mut rig, &route);
+    let mut curl = stalled_curl(&mut rig, &route, &[]);
     let_it_read(&mut rig, &mut curl);
     second_act.open();
     let output = let_it_end(&mut rig, curl);
@@ -38,7 +38,7 @@ fn curl_gets_a_burst_whole_though_the_backend_has_closed_long_ago() {
     }
     let route = Route::simple("/burst", Wire::response(Framing::ContentLength, flood()));
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route);
+    let curl = stalled_curl(&mut rig, &route, &[]);
     let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
     assert!(progress.is_finished(), "the backend is done while curl has hardly begun");
     let output = let_it_end(&mut rig, curl);

@@ -61,9 +61,9 @@ pub fn words(text: &'static str) -> impl predicates::Predicate<str> {
 }
 
 /// A curl that has asked for the route and has stalled: nobody can go any further.
-pub fn stalled_curl(rig: &mut Rig, route: &Route) -> Curl {
+pub fn stalled_curl(rig: &mut Rig, route: &Route, options: &[&str]) -> Curl {
     let url = format!("http://{}{}", rig.address(), route.target);
-    let curl = Curl::get(&url).expect("curl runs");
+    let curl = Curl::get(&url, options).expect("curl runs");
     rig.until_asked(route).expect("curl's request reaches the backend");
     rig.settle().expect("everything comes to rest");
     curl
