@@ -72,7 +72,8 @@ fn dropping_the_rest_of_a_block_leaves_a_hole_of_known_size() {
     assert_all_accounted_for(reading);
     assert!(verdict.missing() > 0 && !reading.damage.gaps[0].tail);
     assert!(reading.damage.gaps[0].chunk.is_some());
-    assert_eq!(reading.curl.exit, 56);
+    // 18 where the kernel lets the count come out at a line feed of the page.
+    assert!([56, 18].contains(&reading.curl.exit), "{:?}", reading.curl);
 }
 
 #[test]
