@@ -505,6 +505,12 @@ fn judge(name: &str, path: &str, facts: &Facts, problems: &mut Vec<Problem>) {
         [] => complain(1, "the page has no title: a line that begins with #".into()),
         [_, second, ..] => complain(second.line, "a second title: use ##".into()),
     }
+    for pair in facts.headings.windows(2) {
+        if pair[1].level as usize > pair[0].level as usize + 1 {
+            let message = format!("the heading {:?} is more than one level down", pair[1].text);
+            complain(pair[1].line, message);
+        }
+    }
     for one in &facts.details {
         if !one.summary {
             complain(one.line, "<details> without a <summary>".into());
@@ -810,6 +816,7 @@ mod tests {
             ),
             ("<details><summary>S</summary>\n\nText.", "<details> is not closed"),
             ("<p id=\"last\">Text.</p>", "the id last is given twice on this page"),
+            ("#### Deep", "the heading \"Deep\" is more than one level down"),
         ] {
             let problems = tiny.page(text);
             let expected = format!("{place}{message}");
