@@ -2,7 +2,7 @@
 // shadow root, so that ids stay its own however many stand on a page. Its bytes are moved by buffer-model.js.
 //
 // What stands inside the element is the text equivalent: shown without JavaScript and in print, and on request.
-// A link or button with data-sim-preset="NAME" loads a preset into the nearest simulator; so does #sim=NAME.
+// A link to #sim=NAME loads a preset into the nearest simulator.
 "use strict";
 
 (function () {
@@ -552,13 +552,10 @@ summary { cursor: pointer; color: var(--soft); }
 
     customElements.define("buffer-sim", BufferSim);
 
-    /** The simulator that a link means: the one it points to, else the nearest on the page. */
+    /** The simulator nearest to a link; without one, the first on the page. */
     function nearest(link) {
         const sims = [...document.querySelectorAll("buffer-sim")];
-        const href = link && link.getAttribute("href");
-        const target = href && href.length > 1 && href.startsWith("#") && document.getElementById(href.slice(1));
-        const named = target && (target.matches("buffer-sim") ? target : target.querySelector("buffer-sim"));
-        if (named || !link) return named || sims[0];
+        if (!link) return sims[0];
         const top = (element) => element.getBoundingClientRect().top;
         const distance = (sim) => Math.abs(top(sim) - top(link));
         return sims.sort((a, b) => distance(a) - distance(b))[0];
@@ -573,11 +570,10 @@ summary { cursor: pointer; color: var(--soft); }
     }
 
     document.addEventListener("click", (event) => {
-        const link = event.target.closest && event.target.closest("[data-sim-preset], a[href*='#sim=']");
+        const link = event.target.closest && event.target.closest("a[href*='#sim=']");
         // A link to another page's simulator is followed.
-        if (!link || (link.pathname && link.pathname !== location.pathname)) return;
-        const name = link.dataset.simPreset || link.hash.slice("#sim=".length);
-        if (bring(nearest(link), name)) event.preventDefault();
+        if (!link || link.pathname !== location.pathname) return;
+        if (bring(nearest(link), link.hash.slice("#sim=".length))) event.preventDefault();
     });
 
     function fromHash() {

@@ -78,8 +78,9 @@ test("every page opens without a complaint, and nothing leaves the machine", asy
                 const loaded = sim.shadowRoot && sim.shadowRoot.querySelector("[data-preset]").value;
                 if (loaded !== sim.getAttribute("preset")) errors.push(`the simulator shows ${loaded} in the place of ${sim.getAttribute("preset")}`);
             }
-            for (const link of document.querySelectorAll("[data-sim-preset]")) {
-                if (!Object.hasOwn(BufferModel.PRESETS, link.dataset.simPreset)) errors.push(`no preset ${link.dataset.simPreset}`);
+                        for (const link of document.querySelectorAll("a[href*='#sim=']")) {
+                const name = link.hash.slice("#sim=".length);
+                if (!Object.hasOwn(BufferModel.PRESETS, name)) errors.push(`no preset ${name}`);
             }
             return { twice: ids.filter((id, i) => ids.indexOf(id) !== i), errors, headings: document.querySelectorAll("main h1").length };
         });
@@ -241,7 +242,7 @@ test("the simulator from the keyboard, and no key of it turns the page", async (
 test("a link in the text, and one to the page, loads a preset", async () => {
     const { page } = await open(withSim[0]);
     await page.evaluate(() => {
-        document.querySelector("main").insertAdjacentHTML("beforeend", '<p><a id="a-link" href="#" data-sim-preset="spill">spill</a> <a id="b-link" href="#sim=backpressure">hold</a></p>');
+        document.querySelector("main").insertAdjacentHTML("beforeend", '<p><a id="a-link" href="#sim=spill">spill</a> <a id="b-link" href="#sim=backpressure">hold</a></p>');
     });
     await page.locator("#a-link").click();
     const last = (await page.locator("buffer-sim").count()) - 1;
