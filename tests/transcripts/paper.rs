@@ -221,18 +221,19 @@ fn without_digits(word: &str) -> String {
     masked
 }
 
-/// How many gaps a loss is made of, in which chunks they begin and end, and what curl says of them.
-/// After a first refusal the kernel may take a little more; and where it lets curl's count come out at a
-/// line feed of the page, curl says 18 and not 56.
+/// How many gaps a loss is made of, in which chunks they begin and end, and which of two things curl
+/// says of a hole. After a first refusal the kernel may take a little more; and where it lets curl's
+/// count come out at a line feed of the page, curl says 18 and not 56.
 pub fn gaps(line: &str) -> String {
     for kind in ["hole: ", "truncated: ", "swallowed: "] {
         if line.starts_with(kind) {
-            let said = if line.contains("; curl: (") { "; curl: ‹words›" } else { "" };
-            return format!("{kind}‹gaps›{said}");
+            let said = line.split_once("; curl").map_or("", |(_, said)| said);
+            let said = if kind == "truncated: " { said.into() } else { of_a_hole(said) };
+            return format!("{kind}‹gaps›; curl{said}");
         }
     }
-    if let Some((before, _)) = line.split_once("curl would say: curl: (") {
-        return format!("{before}curl would say: curl: ‹words›");
+    if line.contains("curl would say: ") {
+        return of_a_hole(line);
     }
     if line.starts_with("missing: ") {
         return format!("missing: ‹gap›{REPEATED}");
@@ -241,6 +242,14 @@ pub fn gaps(line: &str) -> String {
         true => NOTHING.into(),
         false => line.to_string(),
     }
+}
+
+fn of_a_hole(said: &str) -> String {
+    let (bad, short) = (
+        "(#) Malformed encoding found in chunked-encoding",
+        "(#) transfer closed with outstanding read data remaining",
+    );
+    said.replace(bad, "‹56 or 18›").replace(short, "‹56 or 18›")
 }
 
 /// What a client by hand says of lost bytes: how they are lost is the kernel's.
