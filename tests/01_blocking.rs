@@ -4,11 +4,11 @@ mod common;
 
 use assert_cmd::assert::OutputAssertExt;
 use common::*;
-use lab::backend::{Act, Gate, Route};
-use lab::net::Window;
-use lab::rig::{self, Ended, FOREVER, SETTLE};
-use lab::verdict::Verdict;
-use lab::wire::{Framing, Wire};
+use lab::arrived::verdict::Verdict;
+use lab::ends::backend::{Act, Gate, Route};
+use lab::experiments::rig::{self, Ended, FOREVER, SETTLE};
+use lab::kernel::net::Window;
+use lab::sent::wire::{Framing, Wire};
 
 const STEP: &str = env!("CARGO_BIN_EXE_01-blocking");
 

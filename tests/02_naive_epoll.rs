@@ -3,10 +3,10 @@
 mod common;
 
 use common::*;
-use lab::backend::Route;
-use lab::net::Window;
-use lab::rig::{self, Ended, FOREVER};
-use lab::wire::{Framing, Wire};
+use lab::ends::backend::Route;
+use lab::experiments::rig::{self, Ended, FOREVER};
+use lab::kernel::net::Window;
+use lab::sent::wire::{Framing, Wire};
 
 const STEP: &str = env!("CARGO_BIN_EXE_02-naive-epoll");
 

@@ -4,11 +4,11 @@ mod common;
 
 use assert_cmd::assert::OutputAssertExt;
 use common::*;
-use lab::backend::Route;
-use lab::http::{Decoder, End, Message};
-use lab::net::Window;
-use lab::rig::{self, FOREVER, SETTLE};
-use lab::wire::{Framing, Wire};
+use lab::arrived::http::{Decoder, End, Message};
+use lab::ends::backend::Route;
+use lab::experiments::rig::{self, FOREVER, SETTLE};
+use lab::kernel::net::Window;
+use lab::sent::wire::{Framing, Wire};
 
 const STEP: &str = env!("CARGO_BIN_EXE_03-dropped-write");
 

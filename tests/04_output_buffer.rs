@@ -4,10 +4,10 @@ mod common;
 
 use assert_cmd::assert::OutputAssertExt;
 use common::*;
-use lab::backend::Route;
-use lab::net::Window;
-use lab::rig::FOREVER;
-use lab::wire::{Framing, Wire};
+use lab::ends::backend::Route;
+use lab::experiments::rig::FOREVER;
+use lab::kernel::net::Window;
+use lab::sent::wire::{Framing, Wire};
 
 const STEP: &str = env!("CARGO_BIN_EXE_04-output-buffer");
 
@@ -58,7 +58,7 @@ fn a_byte_costs_no_more_when_many_are_pending() {
 /// Processor time of the proxy, in nanoseconds per byte, for a page that is first kept whole and
 /// then written.
 fn ns_per_byte(pending: u64) -> f64 {
-    let taken = lab::net::absorbed(Window::Default).expect("loopback works");
+    let taken = lab::kernel::net::absorbed(Window::Default).expect("loopback works");
     let page = Wire::response(Framing::ContentLength, pending + taken);
     let route = Route::simple("/page", page.clone());
     let mut rig = rig(STEP, std::slice::from_ref(&route));

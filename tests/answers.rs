@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lab::experiments::{self, Experiment};
-use lab::matrix;
-use lab::proxy::Spec;
+use lab::ladder::matrix;
+use lab::subject::proxy::Spec;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

@@ -7,7 +7,7 @@ mod transcripts;
 use std::path::Path;
 
 use lab::experiments;
-use lab::matrix::{self, STEPS};
+use lab::ladder::matrix::{self, STEPS};
 use press::Project;
 use press::check::{self, Report};
 use press::directive::{Directive, Slice};

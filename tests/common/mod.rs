@@ -1,14 +1,14 @@
 //! What the stories of the steps have in common.
 #![allow(dead_code, reason = "each story uses its own part of this")]
 
-use lab::backend::{Act, Gate, Route};
-use lab::curl::{self, Curl};
+use lab::ends::backend::{Act, Gate, Route};
+use lab::ends::curl::{self, Curl};
 use lab::experiments::Outcome;
-use lab::matrix;
-use lab::net::{self, Window};
-use lab::proxy::Spec;
-use lab::rig::{Ended, FOREVER, Rig, SETTLE, Story};
-use lab::wire::{Framing, Wire};
+use lab::experiments::rig::{Ended, FOREVER, Rig, SETTLE, Story};
+use lab::kernel::net::{self, Window};
+use lab::ladder::matrix;
+use lab::sent::wire::{Framing, Wire};
+use lab::subject::proxy::Spec;
 
 /// A page that fits into any kernel's buffers, in bytes.
 pub const SHORT: u64 = 200_000;
@@ -18,7 +18,7 @@ pub fn every_verdict_is_as_the_matrix_says(step: &str) -> Vec<Outcome> {
     let work = matrix::grid(&[Spec::step(step)]);
     assert!(!work.is_empty());
     let outcomes = matrix::run_all(work, matrix::JOBS, |_| {});
-    let deviations = lab::report::deviations(&outcomes);
+    let deviations = lab::shown::report::deviations(&outcomes);
     let known = outcomes.iter().all(|o| matrix::expected(o.experiment, &o.proxy).is_some());
     assert!(known, "the matrix has no row for {step}");
     assert!(deviations.is_empty(), "{}", deviations.join("\n"));

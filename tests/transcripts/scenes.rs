@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 
 use lab::experiments;
-use lab::matrix::{self, STEPS};
+use lab::ladder::matrix::{self, STEPS};
 
 use crate::transcripts::paper::{self, Paper, Recording};
 use crate::transcripts::stage::{self, Program, ROOT, Result, Role, Stage, Terminal, Tool};
@@ -793,7 +793,7 @@ fn wreckage_raw(stage: &Stage, ends: &Ends) -> Result<Option<Vec<Recording>>> {
     let due = good + STRIDE;
     // The first byte in this chunk that is not the one that belongs there.
     let mut page = vec![0; 30_011];
-    lab::coding::fill((good / STRIDE * page.len()) as u64, &mut page);
+    lab::sent::coding::fill((good / STRIDE * page.len()) as u64, &mut page);
     let came = &raw[good + 6..];
     let jump = page.iter().zip(came).position(|(sent, got)| sent != got).map(|at| good + 6 + at);
     // A row of context before each place. The header's and that where the next is due follow from the
@@ -840,7 +840,8 @@ fn is_over(text: &str, number: usize) -> bool {
 
 /// curl's words for a tail that is lost, where the version is one whose words are known.
 fn words_of_18(text: &str) -> bool {
-    let known = lab::curl::version().is_some_and(|version| lab::curl::RECORDED.contains(&version));
+    let known = lab::ends::curl::version()
+        .is_some_and(|version| lab::ends::curl::RECORDED.contains(&version));
     !known || text.contains("transfer closed with outstanding read data remaining")
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use lab::procfs::{self, Tables};
+use lab::kernel::procfs::{self, Tables};
 use tempfile::TempDir;
 
 /// How long anything may take before it counts as never.
@@ -479,10 +479,9 @@ pub fn lab() -> Result<PathBuf> {
     LAB.get_or_init(|| {
         let path = steps().join("lab");
         let built = modified(&path);
-        let sources = fs::read_dir(Path::new(ROOT).join("tests/lab/src"))
+        let sources = files_under(&Path::new(ROOT).join("tests/lab/src"))
             .map_err(|error| format!("reading tests/lab/src: {error}"))?
-            .flatten()
-            .map(|entry| entry.path())
+            .into_iter()
             .chain(["Cargo.lock", "tests/lab/Cargo.toml"].map(|file| Path::new(ROOT).join(file)));
         if built.is_none() || sources.map(|source| modified(&source)).any(|time| time > built) {
             let mut cargo = cargo();
@@ -495,6 +494,18 @@ pub fn lab() -> Result<PathBuf> {
         Ok(path)
     })
     .clone()
+}
+
+fn files_under(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = vec![];
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => files.extend(files_under(&path)?),
+            false => files.push(path),
+        }
+    }
+    Ok(files)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

@@ -1,6 +1,6 @@
 //! The simulator's place on a page, and the table for readers who cannot run it.
 
-use lab::matrix;
+use lab::ladder::matrix;
 
 use crate::html::escape;
 use crate::verdicts::{Mark, badge};

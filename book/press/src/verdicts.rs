@@ -1,8 +1,8 @@
 //! Badges and tables made from the laboratory's matrix.
 
+use lab::arrived::verdict::Kind;
 use lab::experiments::{self, Experiment};
-use lab::matrix::{self, Cell, STEPS};
-use lab::verdict::Kind;
+use lab::ladder::matrix::{self, Cell, STEPS};
 
 use crate::directive::Slice;
 use crate::html::escape;

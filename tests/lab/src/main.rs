@@ -1,9 +1,5 @@
 //! The laboratory on the command line.
 
-mod doctor;
-mod hand;
-mod tour;
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -13,13 +9,12 @@ use anstream::{eprintln, print, println};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use lab::experiments::{self, Experiment};
-use lab::matrix::{self, STEPS};
-use lab::proxy::{PATIENCE, Spec};
-use lab::report;
-use lab::wire::Framing;
+use lab::ladder::matrix::{self, STEPS};
+use lab::sent::wire::Framing;
+use lab::shown::hand::Bytes;
+use lab::shown::{doctor, hand, report, tour};
+use lab::subject::proxy::{PATIENCE, Spec};
 use serde::Serialize;
-
-use crate::hand::Bytes;
 
 /// The laboratory of The Dropped Write: it watches proxies lose bytes, or not.
 ///
@@ -125,7 +120,7 @@ enum Task {
     Relay {
         /// The fault
         #[arg(value_enum)]
-        fault: lab::relay::Fault,
+        fault: lab::subject::relay::Fault,
         /// Where to listen
         #[arg(default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
@@ -173,7 +168,7 @@ fn run(task: Task) -> Result<bool> {
             return Ok(true);
         }
         Task::Relay { fault, listen, backend } => {
-            lab::relay::run(fault, listen, backend)?;
+            lab::subject::relay::run(fault, listen, backend)?;
             return Ok(true);
         }
         _ => {}
@@ -400,7 +395,7 @@ fn end_proxies_when_interrupted() -> Result<()> {
     signals.thread_block().context("blocking signals")?;
     std::thread::spawn(move || {
         let signal = signals.wait().map_or(2, |signal| signal as i32);
-        lab::proxy::end_all();
+        lab::subject::proxy::end_all();
         std::process::exit(128 + signal);
     });
     Ok(())

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use lab::curl::{self, Curl};
-use lab::http::{Decoder, End, Message};
-use lab::rig::Step;
+use lab::arrived::http::{Decoder, End, Message};
+use lab::ends::Attempt;
+use lab::ends::curl::{self, Curl};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -66,7 +66,7 @@ fn ask(stream: &str) -> (Option<i32>, String) {
         client.write_all(stream.as_bytes()).expect("curl is there");
     });
     let mut curl = Curl::get(&url, &[]).expect("curl runs");
-    while curl.read_now() != Step::Done {
+    while curl.read_now() != Attempt::Done {
         thread::yield_now();
     }
     let output = curl.finish().expect("curl ends");

@@ -1,5 +1,5 @@
 //! The laboratory proves itself: every verdict goes to a relay that deserves it, and no accusation to
-//! one that does not. What is wrong with each relay is told in `src/relay.rs`.
+//! one that does not. What is wrong with each relay is told in `src/subject/relay.rs`.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lab::arrived::http::{End, Framing};
+use lab::arrived::reading::Reading;
+use lab::arrived::verdict::{Direction, Kind, Verdict};
 use lab::experiments::{self, Outcome};
-use lab::http::{End, Framing};
-use lab::matrix;
-use lab::procfs;
-use lab::proxy::{PATIENCE, Proxy, Spec};
-use lab::reading::Reading;
-use lab::verdict::{Direction, Kind, Verdict};
-use lab::wire::CHUNK;
+use lab::kernel::procfs;
+use lab::ladder::matrix;
+use lab::sent::wire::CHUNK;
+use lab::subject::proxy::{PATIENCE, Proxy, Spec};
 
 /// Which test shows that a verdict is given where it is deserved. A new verdict does not compile
 /// without one.

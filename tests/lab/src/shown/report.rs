@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::align::Segment;
+use crate::arrived::align::Segment;
+use crate::arrived::reading::Offsets;
+use crate::arrived::verdict::{Direction, Kind, Transfer, thousands};
 use crate::experiments::{self, Outcome};
-use crate::matrix::{self, STEPS};
-use crate::reading::Offsets;
-use crate::verdict::{Direction, Kind, Transfer, thousands};
+use crate::ladder::matrix::{self, STEPS};
 
 /// The style in which a verdict is written.
 pub fn style(kind: Kind) -> Style {
@@ -182,7 +182,7 @@ fn transfer_story(transfer: &Transfer) -> String {
             thousands(chunk.header_at),
             thousands(chunk.size),
             chunk.size,
-            thousands(gap.body_at.saturating_sub(chunk.index * crate::wire::CHUNK))
+            thousands(gap.body_at.saturating_sub(chunk.index * crate::sent::wire::CHUNK))
         );
     }
     if let Some((jump, evidence)) = damage.jumps.first().zip(transfer.evidence.first()) {

@@ -1,19 +1,22 @@
 //! The experiments: each is a backend, a client and a question, put to any proxy.
 
+pub mod rig;
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::backend::{Act, Backend, Gate, Route};
-use crate::client::Client;
-use crate::http::End;
-use crate::net::{self, Window};
-use crate::procfs;
-use crate::proxy::Spec;
-use crate::reading::Offsets;
-use crate::rig::{self, DEADLINE, Ended, Event, FOREVER, Halt, Rig, SETTLE, Step, Story};
-use crate::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
-use crate::wire::{Framing, Wire};
+use self::rig::{DEADLINE, Ended, Event, FOREVER, Halt, Rig, SETTLE, Story};
+use crate::arrived::http::End;
+use crate::arrived::reading::Offsets;
+use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
+use crate::ends::Attempt;
+use crate::ends::backend::{Act, Backend, Gate, Route};
+use crate::ends::client::Client;
+use crate::kernel::net::{self, Window};
+use crate::kernel::procfs;
+use crate::sent::wire::{Framing, Wire};
+use crate::subject::proxy::Spec;
 
 /// An experiment.
 pub struct Experiment {
@@ -228,9 +231,9 @@ fn paced(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     // When the backend can only go on after the client has read more, it reads more.
     let mut waited_at = (0, Instant::now());
     let ended = rig.pump(FOREVER, |backend| {
-        let Some(progress) = backend.asked_for(route.target).pop() else { return Step::Idle };
+        let Some(progress) = backend.asked_for(route.target).pop() else { return Attempt::Idle };
         if progress.is_finished() {
-            return Step::Done;
+            return Attempt::Done;
         }
         let sent = progress.sent();
         if sent != waited_at.0 {
@@ -239,7 +242,7 @@ fn paced(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         let allowed = (sent / 4).saturating_sub(client.received());
         let stuck = waited_at.1.elapsed() > Duration::from_millis(20);
         match if stuck { 16 * 1024 } else { allowed } {
-            0 => Step::Idle,
+            0 => Attempt::Idle,
             most => rig::read(&mut client, most as usize),
         }
     })?;
@@ -335,8 +338,10 @@ fn upload(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let lost = ended == Ended::Still && rig.queued() == 0 && client.has_sent_all();
     if lost {
         enough.open();
-        ended =
-            rig.pump(FOREVER, |backend| if received(backend) { Step::Done } else { Step::Idle })?;
+        ended = rig.pump(
+            FOREVER,
+            |backend| if received(backend) { Attempt::Done } else { Attempt::Idle },
+        )?;
     }
     if ended == Ended::Still && !client.has_ended() {
         // Perhaps the proxy has answered by itself instead of passing the request on.
@@ -365,11 +370,11 @@ fn upload(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
 }
 
 /// Sends the rest of the request, until `done`.
-fn send_until(client: &mut Client, done: impl FnOnce() -> bool) -> Step {
+fn send_until(client: &mut Client, done: impl FnOnce() -> bool) -> Attempt {
     match rig::send(client) {
-        Step::Moved => Step::Moved,
-        _ if done() => Step::Done,
-        _ => Step::Idle,
+        Attempt::Moved => Attempt::Moved,
+        _ if done() => Attempt::Done,
+        _ => Attempt::Idle,
     }
 }
 
@@ -437,19 +442,19 @@ fn both_ways(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let moved = rig.pump(FOREVER, |backend| {
         let sent = rig::send(&mut client);
         let read = match client.is_complete() {
-            true => Step::Done,
+            true => Attempt::Done,
             false => rig::read(&mut client, usize::MAX),
         };
         match (sent, read) {
-            (Step::Done, Step::Done) if received(backend) => Step::Done,
-            (Step::Moved, _) | (_, Step::Moved) => Step::Moved,
-            _ => Step::Idle,
+            (Attempt::Done, Attempt::Done) if received(backend) => Attempt::Done,
+            (Attempt::Moved, _) | (_, Attempt::Moved) => Attempt::Moved,
+            _ => Attempt::Idle,
         }
     })?;
     if moved == Ended::Still && rig.queued() == 0 {
         // Nothing is on its way any more: what has not come never will.
         enough.open();
-        rig.pump(FOREVER, |backend| if received(backend) { Step::Done } else { Step::Idle })?;
+        rig.pump(FOREVER, |backend| if received(backend) { Attempt::Done } else { Attempt::Idle })?;
     }
     let ended = rig.drain(&mut client, FOREVER)?;
     let mut transfers = uploads(&rig, &route);
@@ -547,9 +552,9 @@ fn reset(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         let begun = rig.pump(FOREVER, |backend| {
             let asked = backend.asked_for(big.target);
             if asked.len() == round && asked[round - 1].sent() > 0 {
-                Step::Done
+                Attempt::Done
             } else {
-                Step::Idle
+                Attempt::Idle
             }
         })?;
         if begun == Ended::Still {
@@ -574,7 +579,7 @@ fn reset(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         rig.pump(FOREVER, |_| {
             after = procfs::vitals(&proxy, true);
             let back = after.descriptors <= before.descriptors || waited.elapsed() > DEADLINE / 3;
-            if back { Step::Done } else { Step::Idle }
+            if back { Attempt::Done } else { Attempt::Idle }
         })?;
     }
     rig.tell(format!(
@@ -732,7 +737,11 @@ fn pile_up(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         // A look at memory again after every 4 MiB, or when nothing moves any more.
         let next = progress.sent() + (4 << 20);
         let ended = rig.pump(SETTLE, |_| {
-            if progress.sent() >= next || progress.is_finished() { Step::Done } else { Step::Idle }
+            if progress.sent() >= next || progress.is_finished() {
+                Attempt::Done
+            } else {
+                Attempt::Idle
+            }
         })?;
         stopped = ended == Ended::Still;
     };
@@ -789,7 +798,7 @@ fn stalled_client(rig: &mut Rig, route: &Route) -> Result<Client, Halt> {
     rig.tell(format!("The client asks for {} and does not read.", route.target));
     let begun = rig.pump(FOREVER, |backend| {
         let sent = backend.asked_for(route.target).iter().any(|progress| progress.sent() > 0);
-        if sent { Step::Done } else { Step::Idle }
+        if sent { Attempt::Done } else { Attempt::Idle }
     })?;
     if begun == Ended::Still {
         return Err(rig.frozen("the request never reached the backend").into());

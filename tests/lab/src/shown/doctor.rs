@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
+use crate::arrived::verdict::size;
+use crate::kernel::net::{self, Window};
+use crate::kernel::procfs;
 use anyhow::Result;
-use lab::net::{self, Window};
-use lab::procfs;
-use lab::verdict::size;
 use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 

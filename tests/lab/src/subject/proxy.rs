@@ -14,8 +14,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::net::ReservedPort;
-use crate::procfs::{self, Vitals};
+use crate::kernel::net::ReservedPort;
+use crate::kernel::procfs::{self, Vitals};
 
 /// How to start a proxy.
 #[derive(Clone, Debug)]

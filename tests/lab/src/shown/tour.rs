@@ -3,13 +3,13 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use crate::arrived::verdict::{Kind, thousands};
+use crate::experiments::{self, Outcome};
+use crate::ladder::matrix::{self, STEPS};
+use crate::shown::report::{bold, faint, paint, strip, style, word};
+use crate::subject::proxy::Spec;
 use anstream::println;
 use indicatif::{ProgressBar, ProgressStyle};
-use lab::experiments::{self, Outcome};
-use lab::matrix::{self, STEPS};
-use lab::proxy::Spec;
-use lab::report::{bold, faint, paint, strip, style, word};
-use lab::verdict::{Kind, thousands};
 
 /// Columns in a picture of what arrived.
 const WIDTH: usize = 64;
@@ -50,7 +50,7 @@ pub fn run(specs: &[Spec]) -> bool {
         "{}",
         faint("  █ arrived   ▒ partly   · never   (each place is a 64th of the page)\n")
     );
-    let wrong = lab::report::deviations(&outcomes);
+    let wrong = crate::shown::report::deviations(&outcomes);
     for line in &wrong {
         println!("{} {line}", paint("Not as the book says:", style(Kind::Hole)));
     }

@@ -12,11 +12,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::gettid;
 
-use crate::http::{End, Message};
-use crate::net::{self, ClosedPort, Moved};
-use crate::procfs;
-use crate::reading::{Judge, Reading};
-use crate::wire::Wire;
+use crate::arrived::http::{End, Message};
+use crate::arrived::reading::{Judge, Reading};
+use crate::kernel::net::{self, ClosedPort, Moved};
+use crate::kernel::procfs;
+use crate::sent::wire::Wire;
 
 /// A door between acts: it is closed until somebody opens it, and then stays open.
 #[derive(Clone)]
@@ -367,7 +367,7 @@ impl Actor<'_> {
     /// Reads until the head is complete and finds its route.
     fn read_head(&self) -> Option<(Route, Judge)> {
         let mut start = vec![];
-        let mut head = crate::http::Decoder::new(Message::Request);
+        let mut head = crate::arrived::http::Decoder::new(Message::Request);
         while !head.has_head() {
             // Little at a time: a body that is not to be read yet should stay in the kernel.
             let mut bytes = [0; 512];

@@ -10,8 +10,8 @@ use std::mem;
 
 use serde::Serialize;
 
-use crate::coding::{self, CELL};
-use crate::wire::{Chunk, Wire};
+use crate::sent::coding::{self, CELL};
+use crate::sent::wire::{Chunk, Wire};
 
 /// A run of bytes that arrived as they were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -486,7 +486,7 @@ fn common_prefix(left: &[u8], right: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{CHUNK, Framing};
+    use crate::sent::wire::{CHUNK, Framing};
 
     fn sent(wire: &Wire) -> Vec<u8> {
         let mut bytes = vec![0; wire.len() as usize];

@@ -8,9 +8,9 @@ use std::thread;
 
 use serde::Serialize;
 
+use crate::arrived::verdict::Kind::{self, *};
 use crate::experiments::{self, Experiment, Outcome};
-use crate::proxy::Spec;
-use crate::verdict::Kind::{self, *};
+use crate::subject::proxy::Spec;
 
 /// The steps, in the order of the ladder.
 pub const STEPS: [&str; 4] =

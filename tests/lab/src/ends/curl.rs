@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::rig::Step;
+use crate::ends::Attempt;
 
 /// A version of curl: major, minor, patch.
 pub type Version = (u32, u32, u32);
@@ -54,17 +54,17 @@ impl Curl {
     }
 
     /// Takes what is in the pipe now.
-    pub fn read_now(&mut self) -> Step {
+    pub fn read_now(&mut self) -> Attempt {
         let mut block = [0; 1 << 16];
         match self.page.read(&mut block) {
-            Ok(0) => Step::Done,
+            Ok(0) => Attempt::Done,
             Ok(count) => {
                 self.received.extend(&block[..count]);
-                Step::Moved
+                Attempt::Moved
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Idle,
-            Err(error) if error.kind() == ErrorKind::Interrupted => Step::Moved,
-            Err(_) => Step::Done,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Attempt::Idle,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Attempt::Moved,
+            Err(_) => Attempt::Done,
         }
     }
 

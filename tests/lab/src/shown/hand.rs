@@ -6,15 +6,15 @@ use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::arrived::http::{Decoder, End, Message};
+use crate::arrived::reading::Judge;
+use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
+use crate::kernel::net::{self, Window};
+use crate::kernel::procfs;
+use crate::sent::wire::{Framing, Wire};
+use crate::shown::report::{strip, word};
 use anstream::{eprintln, println};
 use anyhow::{Context, Result, bail};
-use lab::http::{Decoder, End, Message};
-use lab::net::{self, Window};
-use lab::procfs;
-use lab::reading::Judge;
-use lab::report::{strip, word};
-use lab::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
-use lab::wire::{Framing, Wire};
 
 /// A number of bytes: `1500`, `64K`, `16M`, `2G`, or `endless`.
 #[derive(Clone, Copy, Debug)]

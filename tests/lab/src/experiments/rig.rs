@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
-use crate::backend::{Backend, Route};
-use crate::client::Client;
-use crate::http::Framing;
-use crate::net::{Moved, Window};
-use crate::procfs::{self, LISTEN, Socket, Tables};
-use crate::proxy::{Proxy, Spec, StartFailure};
-use crate::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
-use crate::wire::Wire;
+use crate::arrived::http::Framing;
+use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
+use crate::ends::Attempt;
+use crate::ends::backend::{Backend, Route};
+use crate::ends::client::Client;
+use crate::kernel::net::{Moved, Window};
+use crate::kernel::procfs::{self, LISTEN, Socket, Tables};
+use crate::sent::wire::Wire;
+use crate::subject::proxy::{Proxy, Spec, StartFailure};
 
 /// How long everything must be still before the next act begins. Work that is only waiting for a
 /// processor does not count as still, so this may be short even on a busy machine.
@@ -94,17 +95,6 @@ impl Story {
         let event = Event { at_ms: begun.elapsed().as_millis() as u64, text };
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
     }
-}
-
-/// What an attempt to go on came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// There is nothing left to do.
-    Done,
-    /// Something moved.
-    Moved,
-    /// Nothing could move.
-    Idle,
 }
 
 /// How a period of watching ended.
@@ -289,7 +279,7 @@ impl Rig {
     pub fn until_asked(&mut self, route: &Route) -> Result<(), Halt> {
         let target = route.target;
         let ended = self.pump(FOREVER, |backend| {
-            if backend.asked_for(target).is_empty() { Step::Idle } else { Step::Done }
+            if backend.asked_for(target).is_empty() { Attempt::Idle } else { Attempt::Done }
         })?;
         match ended {
             Ended::Done => Ok(()),
@@ -302,7 +292,7 @@ impl Rig {
     /// # Errors
     /// When the proxy dies or spins, or time is over.
     pub fn settle(&mut self) -> Result<(), Halt> {
-        self.pump(SETTLE, |_| Step::Idle).map(|_| ())
+        self.pump(SETTLE, |_| Attempt::Idle).map(|_| ())
     }
 
     /// Reads until the response ends, or nothing comes any more for that long.
@@ -312,7 +302,7 @@ impl Rig {
     pub fn drain(&mut self, client: &mut Client, patience: Duration) -> Result<Ended, Halt> {
         let ended = self.pump(patience, |_| {
             if client.is_complete() {
-                return Step::Done;
+                return Attempt::Done;
             }
             read(client, usize::MAX)
         })?;
@@ -330,14 +320,14 @@ impl Rig {
     pub fn pump(
         &mut self,
         patience: Duration,
-        mut act: impl FnMut(&Backend) -> Step,
+        mut act: impl FnMut(&Backend) -> Attempt,
     ) -> Result<Ended, Halt> {
         self.watch.same_since = Instant::now();
         self.watch.quiet_looks = 0;
         loop {
             match act(&self.backend) {
-                Step::Done => return Ok(Ended::Done),
-                Step::Moved => {
+                Attempt::Done => return Ok(Ended::Done),
+                Attempt::Moved => {
                     self.watch.same_since = Instant::now();
                     self.watch.quiet_looks = 0;
                     if self.begun.elapsed() > DEADLINE {
@@ -345,7 +335,7 @@ impl Rig {
                     }
                     continue;
                 }
-                Step::Idle => {}
+                Attempt::Idle => {}
             }
             if self.is_still_for(patience)? {
                 return Ok(Ended::Still);
@@ -562,28 +552,28 @@ impl Rig {
 }
 
 /// One attempt to send more of the request.
-pub fn send(client: &mut Client) -> Step {
+pub fn send(client: &mut Client) -> Attempt {
     if client.has_sent_all() {
-        return Step::Done;
+        return Attempt::Done;
     }
     match client.send_now() {
-        Moved::Bytes(_) => Step::Moved,
-        Moved::Nothing => Step::Idle,
-        Moved::Fin | Moved::Reset => Step::Done,
+        Moved::Bytes(_) => Attempt::Moved,
+        Moved::Nothing => Attempt::Idle,
+        Moved::Fin | Moved::Reset => Attempt::Done,
     }
 }
 
 /// One attempt to read more of the response.
-pub fn read(client: &mut Client, most: usize) -> Step {
+pub fn read(client: &mut Client, most: usize) -> Attempt {
     if client.has_ended() {
-        return Step::Done;
+        return Attempt::Done;
     }
     match client.read_now(most) {
-        Moved::Bytes(_) => Step::Moved,
+        Moved::Bytes(_) => Attempt::Moved,
         Moved::Nothing => {
             client.wait_readable(Duration::from_millis(5));
-            Step::Idle
+            Attempt::Idle
         }
-        Moved::Fin | Moved::Reset => Step::Done,
+        Moved::Fin | Moved::Reset => Attempt::Done,
     }
 }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::align::{Aligner, Damage};
-use crate::http::{Curl, Decoder, End, Framing, Message};
-use crate::wire::Wire;
+use crate::arrived::align::{Aligner, Damage};
+use crate::arrived::http::{Curl, Decoder, End, Framing, Message};
+use crate::sent::wire::Wire;
 
 /// In which terms the offsets of a [`Reading`] are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +31,17 @@ pub struct Reading {
     pub damage: Damage,
     /// In which terms `damage` counts.
     pub offsets: Offsets,
+}
+
+/// The bytes on both sides of a place where the stream jumps.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evidence {
+    /// How many bytes had arrived before the jump.
+    pub received_at: u64,
+    /// Up to 48 bytes before it.
+    pub before: Vec<u8>,
+    /// Up to 48 bytes after it.
+    pub after: Vec<u8>,
 }
 
 impl Reading {
@@ -101,7 +112,7 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{CHUNK, Framing as Framed};
+    use crate::sent::wire::{CHUNK, Framing as Framed};
 
     fn bytes(wire: &Wire) -> Vec<u8> {
         let mut bytes = vec![0; wire.len() as usize];

@@ -5,12 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use nix::poll::PollFlags;
-use serde::Serialize;
 
-use crate::http::{End, Message};
-use crate::net::{self, Moved, Window};
-use crate::reading::{Judge, Reading};
-use crate::wire::Wire;
+use crate::arrived::http::{End, Message};
+use crate::arrived::reading::{Evidence, Judge, Offsets, Reading};
+use crate::kernel::net::{self, Moved, Window};
+use crate::sent::wire::Wire;
 
 /// A client of the proxy. It moves only when it is told to.
 pub struct Client {
@@ -24,17 +23,6 @@ pub struct Client {
     /// What arrived, as far as it is kept for the evidence.
     record: Vec<u8>,
     block: Vec<u8>,
-}
-
-/// The bytes on both sides of a place where the stream jumps.
-#[derive(Clone, Debug, Serialize)]
-pub struct Evidence {
-    /// How many bytes had arrived before the jump.
-    pub received_at: u64,
-    /// Up to 48 bytes before it.
-    pub before: Vec<u8>,
-    /// Up to 48 bytes after it.
-    pub after: Vec<u8>,
 }
 
 /// The most that is kept of what arrived, in bytes.
@@ -172,8 +160,8 @@ impl Client {
     pub fn finish(self, sent: u64) -> (Reading, Vec<Evidence>) {
         let reading = self.judge.finish(sent, self.end);
         let evidence = match reading.offsets {
-            crate::reading::Offsets::Body => vec![],
-            crate::reading::Offsets::Stream => reading
+            Offsets::Body => vec![],
+            Offsets::Stream => reading
                 .damage
                 .jumps
                 .iter()

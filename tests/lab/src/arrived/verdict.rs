@@ -4,10 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::align::Gap;
-use crate::client::Evidence;
-use crate::http::Framing;
-use crate::reading::{Offsets, Reading};
+use crate::arrived::align::Gap;
+use crate::arrived::http::Framing;
+use crate::arrived::reading::{Evidence, Offsets, Reading};
 
 /// What came out of an experiment, as one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -299,11 +298,11 @@ mod tests {
 
     /// An upload of 100,000 bytes whose receiver stops where the length promised is reached.
     fn upload(pieces: &[std::ops::Range<usize>]) -> Verdict {
-        use crate::http::{End, Message};
-        let wire = crate::wire::Wire::post("/upload", 100_000);
+        use crate::arrived::http::{End, Message};
+        let wire = crate::sent::wire::Wire::post("/upload", 100_000);
         let mut sent = vec![0; wire.len() as usize];
         wire.fill(0, &mut sent);
-        let mut judge = crate::reading::Judge::new(&wire, Message::Request);
+        let mut judge = crate::arrived::reading::Judge::new(&wire, Message::Request);
         let arrived: Vec<u8> =
             pieces.iter().flat_map(|piece| &sent[piece.clone()]).copied().collect();
         judge.push(&arrived[..arrived.len().min(sent.len())]);

@@ -1,0 +1,6 @@
+//! What arrived, compared with what was sent, and the verdict on it.
+
+pub mod align;
+pub mod http;
+pub mod reading;
+pub mod verdict;

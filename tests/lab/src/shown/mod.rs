@@ -1,0 +1,6 @@
+//! What people are shown on the command line.
+
+pub mod doctor;
+pub mod hand;
+pub mod report;
+pub mod tour;

@@ -1,0 +1,4 @@
+//! The program under test, and a relay that is faulty on purpose.
+
+pub mod proxy;
+pub mod relay;
