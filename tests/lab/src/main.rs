@@ -395,7 +395,7 @@ fn end_proxies_when_interrupted() -> Result<()> {
     signals.thread_block().context("blocking signals")?;
     std::thread::spawn(move || {
         let signal = signals.wait().map_or(2, |signal| signal as i32);
-        lab::subject::proxy::end_all();
+        lab::subject::program::kill_all();
         std::process::exit(128 + signal);
     });
     Ok(())

@@ -1,12 +1,14 @@
 //! curl as a client that stops and goes: it writes the page to a pipe, and while nobody reads the
 //! pipe, curl does not read its socket.
 
-use std::io::{self, ErrorKind, Read};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::io::{self, ErrorKind, PipeReader, Read, pipe};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::ends::Attempt;
+use crate::subject::program::Program;
 
 /// A version of curl: major, minor, patch.
 pub type Version = (u32, u32, u32);
@@ -26,10 +28,13 @@ pub fn version() -> Option<Version> {
 
 /// A running curl. Dropping it ends it.
 pub struct Curl {
-    child: Child,
-    page: ChildStdout,
+    program: Program,
+    page: PipeReader,
     received: Vec<u8>,
 }
+
+/// How long curl may take to end, once its page has.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Curl {
     /// Asks for `url`, with more options if need be. The page is left in the pipe until
@@ -38,19 +43,19 @@ impl Curl {
     /// # Errors
     /// When curl cannot be run.
     pub fn get(url: &str, options: &[&str]) -> io::Result<Curl> {
-        let mut child = Command::new("curl")
+        let (page, writer) = pipe()?;
+        fcntl(&page, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let mut command = Command::new("curl");
+        command
             // No configuration of the user's, no progress meter, errors all the same, no buffer.
             .args(["--disable", "--silent", "--show-error", "--no-buffer", "--noproxy", "*"])
             .args(options)
             .arg(url)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(writer)
             .stderr(Stdio::piped())
-            .env("LC_ALL", "C")
-            .spawn()?;
-        let page = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
-        fcntl(&page, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Curl { child, page, received: vec![] })
+            .env("LC_ALL", "C");
+        Ok(Curl { program: Program::start_as_is(command)?, page, received: vec![] })
     }
 
     /// Takes what is in the pipe now.
@@ -71,20 +76,11 @@ impl Curl {
     /// Waits for its end, once the pipe has ended: exit status, page and words.
     ///
     /// # Errors
-    /// Those of waiting.
+    /// When it does not end within 10 s.
     pub fn finish(mut self) -> io::Result<Output> {
-        let mut stderr = vec![];
-        if let Some(mut pipe) = self.child.stderr.take() {
-            pipe.read_to_end(&mut stderr)?;
-        }
-        let status = self.child.wait()?;
-        Ok(Output { status, stdout: std::mem::take(&mut self.received), stderr })
-    }
-}
-
-impl Drop for Curl {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = self.program.wait_for_exit(PATIENCE).ok_or(ErrorKind::TimedOut)?;
+        let words = self.program.stderr.whole_text(PATIENCE);
+        let stderr = words.map_err(|_| ErrorKind::TimedOut)?.into_bytes();
+        Ok(Output { status, stdout: self.received, stderr })
     }
 }

@@ -20,6 +20,7 @@ use crate::ends::backend::{Backend, Route};
 use crate::ends::client::Client;
 use crate::kernel::net::{Moved, Window};
 use crate::kernel::procfs::{self, LISTEN, Socket, Tables};
+use crate::kernel::wait::true_within;
 use crate::sent::wire::Wire;
 use crate::subject::proxy::{Proxy, Spec, StartFailure};
 
@@ -440,12 +441,8 @@ impl Rig {
     /// When the proxy is gone, or does not stop.
     pub fn freeze(&mut self) -> Result<(), Halt> {
         self.signal(Signal::SIGSTOP)?;
-        let asked = Instant::now();
-        while !self.proxy.vitals().stopped {
-            if asked.elapsed() > FOREVER {
-                return Err(anyhow::anyhow!("the proxy cannot be stopped by SIGSTOP").into());
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if !true_within(FOREVER, || self.proxy.vitals().stopped) {
+            return Err(anyhow::anyhow!("the proxy cannot be stopped by SIGSTOP").into());
         }
         Ok(())
     }
@@ -461,7 +458,10 @@ impl Rig {
     fn signal(&mut self, signal: Signal) -> Result<(), Halt> {
         match self.proxy.exited() {
             Some(how) => Err(self.died(&how).into()),
-            None => self.proxy.signal(signal).map_err(|error| anyhow::Error::from(error).into()),
+            None => {
+                self.proxy.signal(signal);
+                Ok(())
+            }
         }
     }
 

@@ -149,28 +149,41 @@ pub struct Process {
 
 /// All processes.
 pub fn processes() -> Vec<Process> {
-    numbers_in("/proc")
-        .into_iter()
-        .filter_map(|pid| process(&format!("/proc/{pid}/stat")))
-        .collect()
+    numbers_in("/proc").into_iter().filter_map(process).collect()
 }
 
-/// The members of `group` and all their descendants.
-pub fn family(group: i32) -> Vec<i32> {
-    let table = processes();
-    let mut members: Vec<i32> = vec![];
+/// One process. `None`: there is none of that id.
+pub fn process(pid: i32) -> Option<Process> {
+    parse_stat(&format!("/proc/{pid}/stat"))
+}
+
+/// The process of that id, the members of the process group that it leads, if it leads one, and all
+/// their descendants. Those that have ended are left out.
+pub fn family(pid: i32) -> Vec<Process> {
+    let mut others = processes();
+    others.retain(|process| process.state != 'Z');
+    let mut members: Vec<Process> = vec![];
     loop {
-        let before = members.len();
-        for process in &table {
-            let belongs = process.group == group || members.contains(&process.parent);
-            if belongs && !members.contains(&process.pid) && process.state != 'Z' {
-                members.push(process.pid);
-            }
-        }
-        if members.len() == before {
+        let (found, left): (Vec<Process>, Vec<Process>) = others.into_iter().partition(|process| {
+            process.pid == pid
+                || process.group == pid
+                || members.iter().any(|member| member.pid == process.parent)
+        });
+        if found.is_empty() {
             return members;
         }
+        members.extend(found);
+        others = left;
     }
+}
+
+/// The processes that have `entry` (`NAME=value`) in the environment that they were started with.
+pub fn with_environment(entry: &str) -> Vec<i32> {
+    let has_entry = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|other| other == entry.as_bytes())
+    };
+    numbers_in("/proc").into_iter().filter(has_entry).collect()
 }
 
 /// These processes, as far as they live, and all their descendants (proc_pid_task_tid_children(5)).
@@ -200,7 +213,7 @@ pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
     for pid in pids {
         for thread in numbers_in(format!("/proc/{pid}/task")) {
             let task = format!("/proc/{pid}/task/{thread}");
-            let Some(process) = process(&format!("{task}/stat")) else { continue };
+            let Some(process) = parse_stat(&format!("{task}/stat")) else { continue };
             vitals.running |= matches!(process.state, 'R' | 'D');
             vitals.stopped &= matches!(process.state, 'T' | 't' | 'Z');
             vitals.cpu_ns += on_cpu_ns(&task);
@@ -215,7 +228,7 @@ pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
 
 /// Whether a thread of this process runs or is about to. One that has ended does not.
 pub fn thread_runs(thread: i32) -> bool {
-    process(&format!("/proc/self/task/{thread}/stat"))
+    parse_stat(&format!("/proc/self/task/{thread}/stat"))
         .is_some_and(|process| matches!(process.state, 'R' | 'D'))
 }
 
@@ -238,11 +251,11 @@ pub fn deliveries_wait() -> bool {
         };
         numbers_in("/proc").into_iter().filter(is_deliverer).collect()
     });
-    let mut states = threads.iter().filter_map(|pid| process(&format!("/proc/{pid}/stat")));
+    let mut states = threads.iter().filter_map(|pid| process(*pid));
     states.any(|process| process.state == 'R')
 }
 
-fn process(stat: &str) -> Option<Process> {
+fn parse_stat(stat: &str) -> Option<Process> {
     let text = fs::read_to_string(stat).ok()?;
     let (pid, rest) = text.split_once(" (")?;
     // The name may hold anything, spaces and brackets too: what follows its last bracket is safe.

@@ -1,4 +1,5 @@
 //! The program under test, and a relay that is faulty on purpose.
 
+pub mod program;
 pub mod proxy;
 pub mod relay;

@@ -1,21 +1,19 @@
 //! The proxy under test: any program that can be started by a command.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, ExitStatus};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use std::{fs, io, thread};
 
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::kernel::net::ReservedPort;
 use crate::kernel::procfs::{self, Vitals};
+use crate::kernel::wait::find_within;
+use crate::subject::program::Program;
 
 /// How to start a proxy.
 #[derive(Clone, Debug)]
@@ -61,15 +59,11 @@ pub enum StartFailure {
     NeverListened(String),
 }
 
-/// A running proxy. Dropping it ends its whole process group.
+/// A running proxy. Dropping it asks it to end, and kills it and all its processes if it does not.
 pub struct Proxy {
-    child: Child,
-    group: Pid,
+    program: Program,
     /// Where it listens.
     pub address: SocketAddr,
-    stderr: Arc<Mutex<Tail>>,
-    /// Sets its processes apart from all others, wherever they have gone.
-    marker: String,
     family: Mutex<Family>,
     _port: Option<ReservedPort>,
 }
@@ -79,20 +73,6 @@ struct Family {
     searched: Instant,
     asked: Instant,
     members: Vec<i32>,
-}
-
-/// The end of what a program has said.
-#[derive(Default)]
-struct Tail(Vec<u8>);
-
-/// Groups that must not outlive this process, for [`end_all`].
-static GROUPS: Mutex<Vec<Pid>> = Mutex::new(vec![]);
-
-/// Ends every proxy that still runs. For the moment before the laboratory itself is ended.
-pub fn end_all() {
-    for group in GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
-        let _ = killpg(*group, Signal::SIGKILL);
-    }
 }
 
 impl Proxy {
@@ -112,72 +92,53 @@ impl Proxy {
                 .replace("{backend_port}", &backend.port().to_string())
         });
         let program = words.next().ok_or_else(|| StartFailure::NotRun("no command".into()))?;
-        let marker = format!("{}-{:x}", std::process::id(), unique());
         let mut command = Command::new(&program);
-        command
-            .args(words)
-            .env(MARKER, &marker)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) is a
-        // single system call that touches no memory of ours.
-        unsafe {
-            command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
-        }
-        let mut child =
-            command.spawn().map_err(|error| StartFailure::NotRun(format!("{program}: {error}")))?;
-        let group = Pid::from_raw(child.id() as i32);
-        GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(group);
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let announced = listen_for_address(stdout.expect("stdout is piped"));
-        let stderr = collect(stderr.expect("stderr is piped"));
+        command.args(words).process_group(0);
+        let program = Program::start(command)
+            .map_err(|error| StartFailure::NotRun(format!("{program}: {error}")))?;
         let now = Instant::now();
-        let members = vec![group.as_raw()];
+        let members = vec![program.pid()];
         let family = Mutex::new(Family { searched: now, asked: now, members });
-        let address = listen;
-        let mut proxy = Proxy { child, group, address, stderr, marker, family, _port: port };
-        proxy.wait_until_listening(spec, &announced)?;
+        let mut proxy = Proxy { program, address: listen, family, _port: port };
+        proxy.wait_until_listening(spec)?;
         Ok(proxy)
     }
 
-    fn wait_until_listening(
-        &mut self,
-        spec: &Spec,
-        announced: &Receiver<SocketAddr>,
-    ) -> Result<(), StartFailure> {
-        let begun = Instant::now();
-        loop {
-            match announced.recv_timeout(Duration::from_millis(2)) {
-                Ok(address) if spec.announces => {
-                    self.address = address;
-                    return Ok(());
-                }
-                // Its output has ended: wait without it.
-                Err(RecvTimeoutError::Disconnected) => thread::sleep(Duration::from_millis(2)),
-                _ => {}
+    fn wait_until_listening(&mut self, spec: &Spec) -> Result<(), StartFailure> {
+        let port = self.address.port();
+        let ended = find_within(spec.patience, || {
+            let listening = match spec.announces {
+                true => announced(&self.program.stdout.text()),
+                false => procfs::listens_in(port).map(|_| self.address),
+            };
+            match listening {
+                Some(address) => Some(Ok(address)),
+                None => self.program.exited().map(Err),
             }
-            if !spec.announces && procfs::listens_in(self.address.port()).is_some() {
-                return Ok(());
+        });
+        match ended {
+            Some(Ok(address)) => {
+                self.address = address;
+                Ok(())
             }
-            if let Ok(Some(status)) = self.child.try_wait() {
-                let mut how = describe(status);
-                if status.success() {
-                    how += " (a proxy must stay in the foreground)";
-                }
-                return Err(StartFailure::Exited(self.with_last_words(&how)));
+            Some(Err(status)) => {
+                let hint = match status.success() {
+                    true => " (a proxy must stay in the foreground)",
+                    false => "",
+                };
+                let how = format!("{}{hint}", describe(status));
+                Err(StartFailure::Exited(self.with_last_words(&how)))
             }
-            if begun.elapsed() > spec.patience {
+            None => {
                 let how = format!("nothing listened after {:.1} s", spec.patience.as_secs_f64());
-                return Err(StartFailure::NeverListened(self.with_last_words(&how)));
+                Err(StartFailure::NeverListened(self.with_last_words(&how)))
             }
         }
     }
 
     /// How the program ended, if it has.
     pub fn exited(&mut self) -> Option<String> {
-        self.child.try_wait().ok().flatten().map(describe)
+        self.program.exited().map(describe)
     }
 
     /// `what`, and the last line that the program wrote to stderr.
@@ -190,26 +151,9 @@ impl Proxy {
 
     /// What the end of the program's stderr says.
     fn last_words(&self) -> String {
-        // The program has ended or is idle: what it wrote arrives at once, but in another thread.
-        let begun = Instant::now();
-        loop {
-            let tail = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let text = String::from_utf8_lossy(&tail.0);
-            if let Some(words) = telling_words(&text) {
-                return words;
-            }
-            drop(tail);
-            if begun.elapsed() > Duration::from_millis(100) {
-                return String::new();
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Everything that the program wrote to stderr, up to the last 64 KiB.
-    pub fn stderr(&self) -> String {
-        let tail = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        String::from_utf8_lossy(&tail.0).into_owned()
+        // A program that has ended or is idle has written it all, but another thread reads it.
+        let soon = Duration::from_millis(100);
+        find_within(soon, || telling_words(&self.program.stderr.text())).unwrap_or_default()
     }
 
     /// Its processes. Children are looked for at most every 50 ms, and every second in the whole
@@ -217,7 +161,7 @@ impl Proxy {
     pub fn family(&self) -> Vec<i32> {
         let mut family = self.family.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if family.searched.elapsed() > Duration::from_secs(1) {
-            let members = procfs::family(self.group.as_raw());
+            let members = self.program.family();
             *family = Family { searched: Instant::now(), asked: Instant::now(), members };
         } else if family.asked.elapsed() > Duration::from_millis(50) {
             family.members = procfs::with_children(&family.members);
@@ -233,54 +177,24 @@ impl Proxy {
 
     /// What its threads do, with memory and descriptors.
     pub fn full_vitals(&self) -> Vitals {
-        procfs::vitals(&procfs::family(self.group.as_raw()), true)
+        self.program.vitals()
     }
 
-    /// Sends a signal to the whole group.
-    ///
-    /// # Errors
-    /// Those of killpg(3): the group is gone.
-    pub fn signal(&self, signal: Signal) -> nix::Result<()> {
-        killpg(self.group, signal)
-    }
-
-    /// Asks the group to end, then makes it; then whatever of it has gone elsewhere.
-    fn end(&mut self) {
-        let _ = self.signal(Signal::SIGCONT);
-        let _ = self.signal(Signal::SIGTERM);
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(300) && self.exited().is_none() {
-            thread::sleep(Duration::from_millis(2));
-        }
-        let _ = self.signal(Signal::SIGKILL);
-        let _ = self.child.wait();
-        let mark = format!("{MARKER}={}", self.marker);
-        for process in procfs::processes() {
-            let environment =
-                fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
-            if environment.split(|&byte| byte == 0).any(|entry| entry == mark.as_bytes()) {
-                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-            }
-        }
-        GROUPS
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .retain(|&group| group != self.group);
+    /// Sends a signal to all its processes.
+    pub fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
     }
 }
 
 impl Drop for Proxy {
+    /// Gives it a moment to end in order, as a proxy with workers or temporary files would.
     fn drop(&mut self) {
-        self.end();
+        if self.program.exited().is_none() {
+            self.signal(Signal::SIGCONT);
+            self.signal(Signal::SIGTERM);
+            self.program.wait_for_exit(Duration::from_millis(300));
+        }
     }
-}
-
-/// The environment variable by which a proxy's processes are known.
-const MARKER: &str = "DROPPED_WRITE_LAB";
-
-fn unique() -> usize {
-    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
 fn describe(status: ExitStatus) -> String {
@@ -316,36 +230,11 @@ fn telling_words(stderr: &str) -> Option<String> {
     Some(words)
 }
 
-/// Reads lines until one names the address listened on; then keeps the pipe empty.
-fn listen_for_address(stdout: ChildStdout) -> Receiver<SocketAddr> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line);
-            let address = line.strip_prefix("listening on ").and_then(|rest| {
-                rest.split([',', ' ']).next().and_then(|address| address.parse().ok())
-            });
-            if let Some(address) = address {
-                let _ = sender.send(address);
-            }
-        }
-    });
-    receiver
-}
-
-fn collect(mut stderr: ChildStderr) -> Arc<Mutex<Tail>> {
-    let tail = Arc::new(Mutex::new(Tail::default()));
-    let shared = tail.clone();
-    thread::spawn(move || {
-        let mut block = [0; 4096];
-        while let Ok(count @ 1..) = stderr.read(&mut block) {
-            let mut tail = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            tail.0.extend(&block[..count]);
-            let surplus = tail.0.len().saturating_sub(64 * 1024);
-            tail.0.drain(..surplus);
-        }
-    });
-    tail
+/// The address that the program says it listens on, in a whole line of its output.
+fn announced(output: &str) -> Option<SocketAddr> {
+    let lines = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let mut rests = lines.filter_map(|line| line.strip_prefix("listening on "));
+    rests.find_map(|rest| rest.split([',', ' ', '\n']).next()?.parse().ok())
 }
 
 #[cfg(test)]

@@ -1,0 +1,371 @@
+//! Any program that was started: what it writes, what its processes do, and its end.
+//!
+//! It never outlives its owner. Dropping a [`Program`] kills it and all that it has started, and the
+//! kernel kills it when the thread that started it ends in any other way. So the thread that starts a
+//! program must live as long as the program is wanted.
+
+use std::fmt;
+use std::io::{self, Read, pipe};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::kernel::procfs::{self, Vitals};
+use crate::kernel::wait::find_within;
+
+/// A program that was started.
+pub struct Program {
+    child: Child,
+    /// What it writes to stdout; all that it writes, if it was started in a terminal.
+    pub stdout: Output,
+    /// What it writes to stderr.
+    pub stderr: Output,
+    /// The value of [`MARKER`] in the environment of its processes.
+    mark: String,
+}
+
+/// The environment variable that marks a program's processes. It also finds those that have left their
+/// parent and their process group, as daemons do.
+const MARKER: &str = "DROPPED_WRITE_LAB";
+
+/// The programs that run, for [`kill_all`].
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(vec![]);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Kills every program that runs, for the moment before this process itself is ended by a signal.
+pub fn kill_all() {
+    for pid in lock(&RUNNING).iter() {
+        send(*pid, Signal::SIGKILL);
+    }
+}
+
+/// To the process group that `pid` leads, or to `pid` alone if it leads none.
+fn send(pid: Pid, signal: Signal) {
+    if killpg(pid, signal).is_err() {
+        // An error means that it has ended, which is what a signal can be too late for.
+        let _ = kill(pid, signal);
+    }
+}
+
+impl Program {
+    /// Starts a command with nothing to read on stdin. What it writes to stdout and to stderr is read
+    /// all the time, so that it never waits for us.
+    ///
+    /// # Errors
+    /// When the command cannot be run.
+    pub fn start(mut command: Command) -> io::Result<Program> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Program::start_as_is(command)
+    }
+
+    /// The same with both outputs in one, in [`Program::stdout`], in the order in which they are
+    /// written: what a terminal shows.
+    ///
+    /// # Errors
+    /// When the command cannot be run.
+    pub fn start_in_terminal(mut command: Command) -> io::Result<Program> {
+        let (reader, writer) = pipe()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let mut program = Program::start_as_is(command)?;
+        program.stdout = Output::follow(reader);
+        Ok(program)
+    }
+
+    /// Starts a command whose stdin, stdout and stderr the caller has chosen. An output is read here
+    /// if it is a new pipe (`Stdio::piped()`); else it shows nothing.
+    ///
+    /// # Errors
+    /// When the command cannot be run.
+    pub fn start_as_is(mut command: Command) -> io::Result<Program> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mark = format!("{}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        command.env(MARKER, &mark);
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) is a
+        // single system call that touches no memory of ours.
+        unsafe {
+            command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
+        }
+        let mut child = command.spawn()?;
+        lock(&RUNNING).push(Pid::from_raw(child.id() as i32));
+        let stdout = child.stdout.take().map_or_else(Output::nothing, Output::follow);
+        let stderr = child.stderr.take().map_or_else(Output::nothing, Output::follow);
+        Ok(Program { child, stdout, stderr, mark })
+    }
+
+    /// The id of its first process.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// How it ended, if it has.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Waits for its end. `None`: it did not end within `patience`.
+    pub fn wait_for_exit(&mut self, patience: Duration) -> Option<ExitStatus> {
+        find_within(patience, || self.exited())
+    }
+
+    /// Its processes: the first one, its process group if it leads one, and all their descendants.
+    pub fn family(&self) -> Vec<i32> {
+        procfs::family(self.pid()).iter().map(|process| process.pid).collect()
+    }
+
+    /// What its processes do, with their memory and descriptors.
+    pub fn vitals(&self) -> Vitals {
+        procfs::vitals(&self.family(), true)
+    }
+
+    /// The state of its first process, as in [`procfs::Process::state`]. `None`: it is gone.
+    pub fn state(&self) -> Option<char> {
+        procfs::process(self.pid()).map(|process| process.state)
+    }
+
+    /// Sends a signal to all its processes.
+    pub fn signal(&self, signal: Signal) {
+        let leader = self.pid();
+        // Found before the signal is sent: a child whose parent was killed is no longer its child.
+        let family = procfs::family(leader);
+        send(Pid::from_raw(leader), signal);
+        for process in
+            family.iter().filter(|process| ![process.pid, process.group].contains(&leader))
+        {
+            let _ = kill(Pid::from_raw(process.pid), signal);
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Once its end has been seen, its process id may be somebody else's.
+        if self.exited().is_none() {
+            self.signal(Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+        let mark = format!("{MARKER}={}", self.mark);
+        for pid in procfs::with_environment(&mark) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let own = Pid::from_raw(self.pid());
+        lock(&RUNNING).retain(|pid| *pid != own);
+    }
+}
+
+/// What a program has written so far. A thread keeps reading it.
+pub struct Output {
+    shared: Arc<Shared>,
+    /// How many bytes [`Output::next_line`] has handed out.
+    taken: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    written: Mutex<Written>,
+    grew: Condvar,
+}
+
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    /// Bytes that came before `bytes` and are no longer kept.
+    dropped: usize,
+    ended: bool,
+}
+
+/// The most that is kept of an output, in bytes. A program that writes more is remembered by its end.
+const KEPT: usize = 4 << 20;
+
+/// Why waiting for an output was in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitError {
+    /// The output has ended.
+    Ended,
+    /// It took too long.
+    TooLong,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            WaitError::Ended => "the output has ended",
+            WaitError::TooLong => "it takes too long",
+        })
+    }
+}
+
+impl Output {
+    /// Reads `reader` to its end, in a thread of its own.
+    pub fn follow(mut reader: impl Read + Send + 'static) -> Output {
+        let shared = Arc::new(Shared::default());
+        let ours = shared.clone();
+        thread::spawn(move || {
+            let mut block = [0; 1 << 16];
+            loop {
+                let count = match reader.read(&mut block) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    read => read.unwrap_or(0),
+                };
+                let mut written = lock(&ours.written);
+                written.bytes.extend(&block[..count]);
+                if written.bytes.len() > KEPT {
+                    let surplus = written.bytes.len() - KEPT / 2;
+                    written.bytes.drain(..surplus);
+                    written.dropped += surplus;
+                }
+                written.ended = count == 0;
+                ours.grew.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        Output { shared, taken: 0 }
+    }
+
+    /// An output that has ended before it began.
+    fn nothing() -> Output {
+        let written = Mutex::new(Written { ended: true, ..Written::default() });
+        Output { shared: Arc::new(Shared { written, grew: Condvar::new() }), taken: 0 }
+    }
+
+    /// All that was written so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.shared.written).bytes).into_owned()
+    }
+
+    /// Whether the output has ended: whoever could write to it is gone.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.shared.written).ended
+    }
+
+    /// Waits until `look` finds what it looks for in all that was written so far.
+    ///
+    /// # Errors
+    /// When the output has ended without it, or it takes longer than `patience`.
+    pub fn wait_for<T>(
+        &self,
+        patience: Duration,
+        mut look: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T, WaitError> {
+        self.wait(patience, |written| look(&String::from_utf8_lossy(&written.bytes)))
+    }
+
+    /// Waits for the end of the output, and returns all of it.
+    ///
+    /// # Errors
+    /// When the end takes longer than `patience`.
+    pub fn whole_text(&self, patience: Duration) -> Result<String, WaitError> {
+        self.wait(patience, |written| {
+            written.ended.then(|| String::from_utf8_lossy(&written.bytes).into_owned())
+        })
+    }
+
+    /// Waits for the next line, and returns it without its line end.
+    ///
+    /// # Errors
+    /// When there are no more lines, or it takes longer than `patience`.
+    pub fn next_line(&mut self, patience: Duration) -> Result<String, WaitError> {
+        let taken = self.taken;
+        let (line, taken) = self.wait(patience, |written| {
+            let left = &written.bytes[taken.saturating_sub(written.dropped)..];
+            let (line, end) = match left.iter().position(|&byte| byte == b'\n') {
+                Some(at) => (&left[..at], at + 1),
+                None if written.ended && !left.is_empty() => (left, left.len()),
+                None => return None,
+            };
+            let taken = taken.max(written.dropped) + end;
+            Some((String::from_utf8_lossy(line).into_owned(), taken))
+        })?;
+        self.taken = taken;
+        Ok(line)
+    }
+
+    /// The lines that are left, up to the end of the output, which is waited for.
+    ///
+    /// # Errors
+    /// When the end takes longer than `patience`.
+    pub fn remaining_lines(&mut self, patience: Duration) -> Result<Vec<String>, WaitError> {
+        let mut lines = vec![];
+        loop {
+            match self.next_line(patience) {
+                Ok(line) => lines.push(line),
+                Err(WaitError::Ended) => return Ok(lines),
+                Err(WaitError::TooLong) => return Err(WaitError::TooLong),
+            }
+        }
+    }
+
+    fn wait<T>(
+        &self,
+        patience: Duration,
+        mut look: impl FnMut(&Written) -> Option<T>,
+    ) -> Result<T, WaitError> {
+        let deadline = Instant::now() + patience;
+        let mut written = lock(&self.shared.written);
+        loop {
+            if let Some(found) = look(&written) {
+                return Ok(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if written.ended || left.is_zero() {
+                return Err(if written.ended { WaitError::Ended } else { WaitError::TooLong });
+            }
+            let woken = self.shared.grew.wait_timeout(written, left);
+            written = woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::wait::true_within;
+
+    const SECONDS: Duration = Duration::from_secs(10);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn lines_come_one_by_one_and_then_the_end() {
+        let mut program = Program::start(shell("echo one; echo two; printf three")).unwrap();
+        assert_eq!(program.stdout.next_line(SECONDS).unwrap(), "one");
+        assert_eq!(program.stdout.remaining_lines(SECONDS).unwrap(), ["two", "three"]);
+        assert_eq!(program.stdout.next_line(SECONDS), Err(WaitError::Ended));
+        assert!(program.wait_for_exit(SECONDS).unwrap().success());
+    }
+
+    #[test]
+    fn a_terminal_shows_both_outputs_in_order() {
+        let program = Program::start_in_terminal(shell("echo a; echo b >&2; echo c")).unwrap();
+        let whole = |text: &str| (text == "a\nb\nc\n").then_some(());
+        assert_eq!(program.stdout.wait_for(SECONDS, whole), Ok(()));
+    }
+
+    #[test]
+    fn a_signal_reaches_what_the_program_has_started() {
+        let program = Program::start(shell("sleep 60 & echo; wait")).unwrap();
+        assert_eq!(program.stdout.wait_for(SECONDS, |text| text.find('\n')), Ok(0));
+        let family = program.family();
+        assert_eq!(family.len(), 2);
+        program.signal(Signal::SIGSTOP);
+        let state = |pid: &i32| procfs::process(*pid).map_or('X', |process| process.state);
+        assert!(true_within(SECONDS, || family.iter().all(|pid| state(pid) == 'T')));
+        drop(program);
+        assert!(true_within(SECONDS, || family.iter().all(|pid| "XZ".contains(state(pid)))));
+    }
+}
