@@ -91,6 +91,10 @@ enum Task {
         /// Bytes per second at most [default: as fast as they are taken]
         #[arg(long)]
         rate: Option<Bytes>,
+        /// Send as far as standard input says: an offset in the response on each line, and the
+        /// rest when the input ends
+        #[arg(long, conflicts_with = "rate")]
+        cue: bool,
     },
     /// A client to play with: asks for the backend's page and judges what comes
     Client {
@@ -100,6 +104,9 @@ enum Task {
         /// Seconds without reading, once the request is sent
         #[arg(long)]
         stall: Option<f64>,
+        /// End the stall when standard input ends (Ctrl-D), and not by the clock
+        #[arg(long, requires = "stall")]
+        cue: bool,
         /// Bytes per second at most
         #[arg(long)]
         rate: Option<Bytes>,
@@ -162,9 +169,14 @@ impl std::error::Error for Usage {}
 
 fn run(task: Task) -> Result<bool> {
     match task {
-        Task::Backend { listen, size, framing, rate } => {
+        Task::Backend { listen, size, framing, rate, cue } => {
             let bytes = size.map_or_else(hand::default_size, |Bytes(bytes)| bytes);
-            hand::backend(listen, bytes, framing, rate.map(|Bytes(bytes)| bytes))?;
+            let pace = match rate {
+                Some(Bytes(rate)) => hand::Pace::Rate(rate),
+                None if cue => hand::Pace::Cue,
+                None => hand::Pace::Full,
+            };
+            hand::backend(listen, bytes, framing, pace)?;
             return Ok(true);
         }
         Task::Relay { fault, listen, backend } => {
@@ -196,13 +208,14 @@ fn run(task: Task) -> Result<bool> {
             };
             check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, json)
         }
-        Task::Client { proxy, stall, rate, reset_after, upload, size, framing } => {
+        Task::Client { proxy, stall, cue, rate, reset_after, upload, size, framing } => {
             if stall.is_some_and(|seconds| !(0.0..=86_400.0).contains(&seconds)) {
                 return Err(Usage("--stall must be between 0 and 86400 seconds".into()).into());
             }
             let bytes = |given: Option<Bytes>| given.map(|Bytes(bytes)| bytes);
             let habits = hand::Habits {
                 stall,
+                cue,
                 rate: bytes(rate),
                 reset_after: bytes(reset_after),
                 upload: bytes(upload),

@@ -1,6 +1,6 @@
 //! The two ends by hand: a backend to put behind a proxy, and a client to put before it.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write, copy, sink, stdin};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::str::FromStr;
 use std::thread;
@@ -54,11 +54,23 @@ pub fn default_size() -> u64 {
     (3 * buffers).clamp(48 << 20, 1 << 30)
 }
 
+/// How fast a backend by hand sends its page.
+#[derive(Clone, Copy)]
+pub enum Pace {
+    /// As fast as it is taken.
+    Full,
+    /// So many bytes per second at most.
+    Rate(u64),
+    /// As far as standard input says: an offset in the response on each line, and the rest when
+    /// the input ends.
+    Cue,
+}
+
 /// Serves pages until it is interrupted.
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, rate: Option<u64>) -> Result<()> {
+pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, pace: Pace) -> Result<()> {
     let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
     println!(
         "listening on {}: every request gets a page {}, {}",
@@ -77,7 +89,7 @@ pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, rate: Option<u6
     for (number, stream) in (1_u64..).zip(listener.incoming()) {
         let Ok(stream) = stream else { continue };
         thread::spawn(move || {
-            let told = serve(stream, bytes, framing, rate, number);
+            let told = serve(stream, bytes, framing, pace, number);
             if let Err(error) = told {
                 println!("connection {number}: {error:#}");
             }
@@ -90,7 +102,7 @@ fn serve(
     mut stream: TcpStream,
     bytes: u64,
     framing: Framing,
-    rate: Option<u64>,
+    pace: Pace,
     number: u64,
 ) -> Result<()> {
     let mut request = Decoder::new(Message::Request);
@@ -110,13 +122,18 @@ fn serve(
     let page = Wire::response(framing, bytes);
     let begun = Instant::now();
     let mut sent = 0;
+    let mut allowed = if let Pace::Cue = pace { 0 } else { page.len() };
     while sent < page.len() {
-        let count = page.fill(sent, &mut block);
+        while sent >= allowed {
+            allowed = cue()?.unwrap_or(page.len());
+        }
+        let most = (block.len() as u64).min(allowed - sent) as usize;
+        let count = page.fill(sent, &mut block[..most]);
         stream.write_all(&block[..count]).with_context(|| {
             format!("after {} of {} bytes", thousands(sent), thousands(page.len()))
         })?;
         sent += count as u64;
-        if let Some(rate) = rate {
+        if let Pace::Rate(rate) = pace {
             // A pace, not a wait: where the sender should be by now at this rate.
             let due = Duration::from_secs_f64(sent as f64 / rate as f64);
             thread::sleep(due.saturating_sub(begun.elapsed()));
@@ -130,10 +147,22 @@ fn serve(
     Ok(())
 }
 
+/// Waits for a line on standard input, and reads a number from it. `None`: the input has ended.
+fn cue() -> Result<Option<u64>> {
+    let mut line = String::new();
+    let count = stdin().read_line(&mut line).context("reading the next cue")?;
+    match count {
+        0 => Ok(None),
+        _ => line.trim().parse().map(Some).with_context(|| format!("the cue {line:?}")),
+    }
+}
+
 /// How a client by hand behaves.
 pub struct Habits {
     /// Seconds without reading, after the request.
     pub stall: Option<f64>,
+    /// The stall ends when standard input ends, and not by the clock.
+    pub cue: bool,
     /// Bytes per second at most.
     pub rate: Option<u64>,
     /// Resets the connection after so many bytes.
@@ -167,7 +196,10 @@ pub fn client(proxy: SocketAddr, habits: &Habits) -> Result<bool> {
     }
     if let Some(seconds) = habits.stall {
         eprintln!("The request is sent. Not reading for {seconds} s.");
-        thread::sleep(Duration::from_secs_f64(seconds));
+        match habits.cue {
+            true => drop(copy(&mut stdin(), &mut sink()).context("waiting for the cue")?),
+            false => thread::sleep(Duration::from_secs_f64(seconds)),
+        }
     }
     let page = Wire::response(habits.framing, habits.bytes);
     let mut judge = Judge::new(&page, Message::Response);
