@@ -5,19 +5,21 @@
 //! bytes drops none. What happens to long answers is for the tests of the single steps.
 
 use std::ffi::OsStr;
-use std::fs::{read_dir, read_to_string};
-use std::io::{BufRead, BufReader, ErrorKind, PipeWriter, Read, Write, pipe};
+use std::fs::read_dir;
+use std::io::{ErrorKind, PipeWriter, Read, Write, pipe};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{self, Child, ExitStatus, Stdio};
+use std::process::{self, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
+use lab::kernel::wait::true_within;
+use lab::subject::program::{Output, Program, Signal};
 use predicates::prelude::*;
 use predicates::str::{contains, ends_with};
 
@@ -58,7 +60,7 @@ fn every_step_directory_is_under_contract() {
 #[test]
 fn a_step_announces_the_port_it_got_in_one_line_and_serves() {
     of_every_step(|step| {
-        let backend = Backend::open();
+        let backend = Server::open();
         let mut proxy = Running::start(step, backend.address);
         assert_ne!(proxy.address.port(), 0, "the announcement leaves port 0 unresolved");
         assert!(proxy.address.ip().is_loopback(), "not the address that was given");
@@ -146,13 +148,12 @@ fn with_stdout_closed_a_step_ends_without_a_panic() {
         let mut command = process::Command::new(step);
         command.args(["127.0.0.1:0", "127.0.0.1:9000"]).env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(pipe_without_reader()).stderr(Stdio::piped());
-        let mut program = Guard(command.spawn().expect("starting the step"));
-        let stderr = lines(program.0.stderr.take().expect("stderr is piped"));
-        let status = program.exit();
-        let complaint = next(&stderr, "a complaint");
+        let mut program = start(command);
+        let status = exit_status(&mut program);
+        let complaint = next(&mut program.stderr, "a complaint");
         assert_eq!(status.code(), Some(1), "{complaint}");
         assert!(!complaint.contains("panicked"), "{complaint}");
-        assert_eq!(rest(&stderr), Vec::<String>::new(), "after {complaint:?}");
+        assert_eq!(rest(&mut program.stderr), Vec::<String>::new(), "after {complaint:?}");
     });
 }
 
@@ -162,7 +163,7 @@ fn with_stderr_closed_a_step_refuses_its_arguments_without_a_panic() {
         let mut command = process::Command::new(step);
         command.arg("nonsense");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(pipe_without_reader());
-        let status = Guard(command.spawn().expect("starting the step")).exit();
+        let status = exit_status(&mut start(command));
         assert_eq!(status.code(), Some(2));
     });
 }
@@ -175,7 +176,7 @@ fn with_stderr_closed_a_step_outlives_a_complaint() {
         command.args(["127.0.0.1:0".to_string(), nobody.to_string()]);
         let proxy = Running::spawn(command, Stdio::from(pipe_without_reader()));
         hangs_up(connect(proxy.address));
-        serves(&proxy, &Backend::at(nobody));
+        serves(&proxy, &Server::at(nobody));
     });
 }
 
@@ -188,17 +189,17 @@ fn a_refused_backend_costs_the_client_its_connection_and_one_line_and_the_proxy_
         let mut proxy = Running::start(step, nobody);
         let silent = connect(proxy.address);
         hangs_up(silent);
-        let complaint = next(&proxy.stderr, "a complaint");
+        let complaint = next(&mut proxy.program.stderr, "a complaint");
         assert!(complaint.contains(&nobody.to_string()), "names no backend: {complaint}");
 
         // The proxy may have hung up before this one has said anything: that is no matter.
         let mut eager = connect(proxy.address);
         let _ = eager.write_all(REQUEST);
         hangs_up(eager);
-        let complaint = next(&proxy.stderr, "a second complaint");
+        let complaint = next(&mut proxy.program.stderr, "a second complaint");
         assert!(complaint.contains(&nobody.to_string()), "names no backend: {complaint}");
 
-        serves(&proxy, &Backend::at(nobody));
+        serves(&proxy, &Server::at(nobody));
         assert_eq!(proxy.kill_and_read_the_rest(), Rest::default());
     });
 }
@@ -206,7 +207,7 @@ fn a_refused_backend_costs_the_client_its_connection_and_one_line_and_the_proxy_
 #[test]
 fn from_step_02_on_a_reset_costs_that_one_connection_and_one_line() {
     of_every_step_from_02_on(|step| {
-        let backend = Backend::open();
+        let backend = Server::open();
         let mut proxy = Running::start(step, backend.address);
         let mut bystander = Exchange::begin(&proxy, &backend);
         let descriptors = proxy.descriptors();
@@ -219,7 +220,7 @@ fn from_step_02_on_a_reset_costs_that_one_connection_and_one_line() {
         });
         drop(unlucky.client);
 
-        let complaint = next(&proxy.stderr, "a complaint");
+        let complaint = next(&mut proxy.program.stderr, "a complaint");
         assert!(complaint.contains("reset"), "says no word of a reset: {complaint}");
         assert_eq!(read_all(&mut unlucky.server).expect("waiting for the end"), b"");
         assert_eq!(proxy.descriptors(), descriptors, "descriptors after the reset");
@@ -233,7 +234,7 @@ fn from_step_02_on_a_reset_costs_that_one_connection_and_one_line() {
 #[test]
 fn what_a_connection_opens_is_closed_with_it() {
     of_every_step(|step| {
-        let backend = Backend::open();
+        let backend = Server::open();
         let proxy = Running::start(step, backend.address);
         let descriptors = proxy.descriptors();
         for _ in 0..5 {
@@ -247,13 +248,13 @@ fn what_a_connection_opens_is_closed_with_it() {
 #[test]
 fn a_step_that_was_stopped_and_continued_goes_on() {
     of_every_step(|step| {
-        let backend = Backend::open();
+        let backend = Server::open();
         let proxy = Running::start(step, backend.address);
         // Asleep, it waits for a client: in `epoll_wait` from step 02 on, which then ends with EINTR.
         wait_until("the proxy waits for a client", || proxy.state() == 'S');
-        proxy.signal("STOP");
+        proxy.program.signal(Signal::SIGSTOP);
         wait_until("the proxy is stopped", || proxy.state() == 'T');
-        proxy.signal("CONT");
+        proxy.program.signal(Signal::SIGCONT);
         serves(&proxy, &backend);
     });
 }
@@ -302,37 +303,12 @@ fn refuses(step: &Path, arguments: &[impl AsRef<OsStr>], status: i32, named: &st
         .stderr(contains("\n").count(1).and(ends_with("\n")));
 }
 
-/// A program that was started. It is killed and reaped when this goes, however the test ends.
-struct Guard(Child);
-
-impl Guard {
-    /// Waits until the program has ended by itself.
-    fn exit(&mut self) -> ExitStatus {
-        let mut status = None;
-        wait_until("the program has ended", || {
-            status = self.0.try_wait().expect("asking for its status");
-            status.is_some()
-        });
-        status.unwrap()
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Both fail only where there is nothing left to do.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A step that has announced itself.
 struct Running {
-    program: Guard,
+    program: Program,
     /// Where it listens, and where it forwards to, by its own word.
     address: SocketAddr,
     backend: SocketAddr,
-    stdout: Receiver<String>,
-    stderr: Receiver<String>,
 }
 
 /// What a step had still written when it was killed.
@@ -355,42 +331,36 @@ impl Running {
     /// Starts a command and waits for the announcement.
     fn spawn(mut command: process::Command, stderr: Stdio) -> Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        let mut program = Guard(command.spawn().expect("starting the step"));
-        let stdout = lines(program.0.stdout.take().expect("stdout is piped"));
-        let stderr = program.0.stderr.take().map_or_else(|| mpsc::channel().1, lines);
-        let line = next(&stdout, "the announcement");
+        let mut program = start(command);
+        let line = next(&mut program.stdout, "the announcement");
         let (address, backend) = announced(&line)
             .unwrap_or_else(|| panic!("{line:?} is not `listening on …, forwarding to …`"));
-        Running { program, address, backend, stdout, stderr }
+        Running { program, address, backend }
     }
 
     fn kill_and_read_the_rest(&mut self) -> Rest {
-        self.program.0.kill().expect("killing the step");
-        Rest { stdout: rest(&self.stdout), stderr: rest(&self.stderr) }
+        self.program.signal(Signal::SIGKILL);
+        Rest { stdout: rest(&mut self.program.stdout), stderr: rest(&mut self.program.stderr) }
     }
 
     /// How many descriptors the step has open.
     fn descriptors(&self) -> usize {
-        read_dir(self.proc("fd")).expect("reading its descriptors").count()
+        self.program.vitals().descriptors
     }
 
-    /// The state letter of proc_pid_stat(5): S sleeps, T is stopped. It follows the name, which is
-    /// in parentheses.
+    /// The state letter of proc_pid_stat(5): S sleeps, T is stopped.
     fn state(&self) -> char {
-        let stat = read_to_string(self.proc("stat")).expect("reading its state");
-        let (_, after_name) = stat.rsplit_once(") ").expect("a name in parentheses");
-        after_name.chars().next().expect("a state after the name")
+        self.program.state().expect("it lives")
     }
+}
 
-    fn proc(&self, file: &str) -> String {
-        format!("/proc/{}/{file}", self.program.0.id())
-    }
+fn start(command: process::Command) -> Program {
+    Program::start_as_is(command).expect("starting the step")
+}
 
-    /// Sends a signal. Through the shell: to kill is all that the standard library can do.
-    fn signal(&self, signal: &str) {
-        let pid = self.program.0.id().to_string();
-        Command::new("sh").args(["-c", r#"kill -s "$0" "$1""#, signal, &pid]).assert().success();
-    }
+/// Waits until the program has ended by itself.
+fn exit_status(program: &mut Program) -> ExitStatus {
+    program.wait_for_exit(DEADLINE).expect("waiting for its end")
 }
 
 /// The two addresses in `listening on LISTEN, forwarding to BACKEND`.
@@ -400,18 +370,18 @@ fn announced(line: &str) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 /// A server that hands its connections to the test.
-struct Backend {
+struct Server {
     address: SocketAddr,
     arrivals: Receiver<TcpStream>,
 }
 
-impl Backend {
-    fn open() -> Backend {
-        Backend::at((Ipv4Addr::LOCALHOST, 0).into())
+impl Server {
+    fn open() -> Server {
+        Server::at((Ipv4Addr::LOCALHOST, 0).into())
     }
 
     /// The thread behind it waits in `accept`, which has no timeout, and ends with the test program.
-    fn at(address: SocketAddr) -> Backend {
+    fn at(address: SocketAddr) -> Server {
         let listener = TcpListener::bind(address).expect("opening a backend");
         let address = listener.local_addr().expect("reading its address");
         let (sender, arrivals) = mpsc::channel();
@@ -422,7 +392,7 @@ impl Backend {
                 }
             }
         });
-        Backend { address, arrivals }
+        Server { address, arrivals }
     }
 
     fn next(&self) -> TcpStream {
@@ -438,7 +408,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(proxy: &Running, backend: &Backend) -> Exchange {
+    fn begin(proxy: &Running, backend: &Server) -> Exchange {
         let mut client = connect(proxy.address);
         client.write_all(REQUEST).expect("sending the request");
         let mut server = backend.next();
@@ -458,7 +428,7 @@ impl Exchange {
 }
 
 /// Expects one whole exchange, from a new client.
-fn serves(proxy: &Running, backend: &Backend) {
+fn serves(proxy: &Running, backend: &Server) {
     Exchange::begin(proxy, backend).complete();
 }
 
@@ -515,39 +485,16 @@ fn pipe_without_reader() -> PipeWriter {
     writer
 }
 
-/// Reads lines in a thread, so that waiting for the next one can have a deadline.
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stream).split(b'\n') {
-            let line = line.expect("reading what the step writes");
-            if sender.send(String::from_utf8_lossy(&line).into()).is_err() {
-                return;
-            }
-        }
-    });
-    lines
+fn next(output: &mut Output, what: &str) -> String {
+    output.next_line(DEADLINE).unwrap_or_else(|error| panic!("waiting for {what}: {error}"))
 }
 
-fn next(lines: &Receiver<String>, what: &str) -> String {
-    lines.recv_timeout(DEADLINE).unwrap_or_else(|error| panic!("waiting for {what}: {error}"))
+/// The lines up to the end of the output, which a program that has ended has come to.
+fn rest(output: &mut Output) -> Vec<String> {
+    output.remaining_lines(DEADLINE).expect("waiting for the end of the output")
 }
 
-/// The lines up to the end of the stream, which a program that has ended has come to.
-fn rest(lines: &Receiver<String>) -> Vec<String> {
-    std::iter::from_fn(|| match lines.recv_timeout(DEADLINE) {
-        Ok(line) => Some(line),
-        Err(mpsc::RecvTimeoutError::Disconnected) => None,
-        Err(error) => panic!("waiting for the end of the output: {error}"),
-    })
-    .collect()
-}
-
-/// Looks again and again until something is so.
-fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < DEADLINE, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
+#[track_caller]
+fn wait_until(what: &str, so: impl FnMut() -> bool) {
+    assert!(true_within(DEADLINE, so), "waited in vain until {what}");
 }
