@@ -12,7 +12,7 @@ const STEP: &str = env!("CARGO_BIN_EXE_02-naive-epoll");
 
 #[test]
 fn it_does_in_every_experiment_what_the_matrix_says() {
-    every_verdict_is_as_the_matrix_says(STEP);
+    every_verdict_is_as_the_manifest_says(STEP);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 
 use lab::experiments;
-use lab::ladder::matrix::{self, STEPS};
+use lab::ladder::ladder;
 
 use crate::transcripts::paper::{self, Paper, Recording};
 use crate::transcripts::stage::{self, Program, ROOT, Result, Role, Stage, Terminal, Tool};
@@ -956,7 +956,7 @@ impl Stage {
         let programs = self.directory.path().join("programs");
         fs::create_dir(&programs).map_err(wrong)?;
         fs::hard_link(stage::lab()?, programs.join("lab")).map_err(wrong)?;
-        for name in STEPS {
+        for name in ladder().steps.iter().map(|step| step.name.as_str()) {
             let built = match name == step {
                 true => package.join("target/debug"),
                 false => stage::steps().into(),
@@ -1014,9 +1014,11 @@ fn check_matrix() -> Result<Vec<Recording>> {
         let row = shown.lines().find(|line| line.split(' ').next() == Some(experiment.name));
         let row = row.ok_or(format!("matrix.txt has no row {}", experiment.name))?;
         let row: Vec<char> = row.chars().collect();
-        for (step, column) in STEPS.iter().zip(row.chunks(18).skip(1)) {
+        for (step, column) in
+            ladder().steps.iter().map(|step| step.name.as_str()).zip(row.chunks(18).skip(1))
+        {
             let word = column.iter().collect::<String>().trim().to_string();
-            let cell = matrix::expected(experiment.name, step).ok_or("the matrix has a hole")?;
+            let cell = ladder().expected(experiment.name, step).ok_or("the matrix has a hole")?;
             if !cell.kinds.iter().any(|kind| kind.word() == word) {
                 let (name, wanted) = (experiment.name, cell.words());
                 return Err(format!("matrix.txt: {step} in {name}: {word}, expected {wanted}"));

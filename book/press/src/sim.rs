@@ -1,6 +1,6 @@
 //! The simulator's place on a page, and the table for readers who cannot run it.
 
-use lab::ladder::matrix;
+use lab::ladder::ladder;
 
 use crate::html::escape;
 use crate::verdicts::{Mark, badge};
@@ -109,7 +109,7 @@ pub fn fragments() -> impl Iterator<Item = String> {
 /// Whether a preset says of its step what the matrix says.
 pub fn agrees_with_the_matrix(preset: &Preset) -> bool {
     preset.seen_in.is_none_or(|(step, experiment)| {
-        let cell = matrix::expected(experiment, step);
+        let cell = ladder().expected(experiment, step);
         cell.is_some_and(|cell| cell.kinds.iter().all(|kind| Mark::of(*kind) == preset.mark))
     })
 }

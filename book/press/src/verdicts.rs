@@ -2,7 +2,7 @@
 
 use lab::arrived::verdict::Kind;
 use lab::experiments::{self, Experiment};
-use lab::ladder::matrix::{self, Cell, STEPS};
+use lab::ladder::{Expectation, ladder};
 
 use crate::directive::Slice;
 use crate::html::escape;
@@ -59,14 +59,12 @@ impl Mark {
 
 /// What a step comes to over all experiments: everything that goes wrong, or *exact*.
 pub fn step_marks(step: &str) -> Option<Vec<Mark>> {
-    if !STEPS.contains(&step) {
-        return None;
-    }
-    let cells = experiments::ALL.iter().filter_map(|one| matrix::expected(one.name, step));
-    let mut bad: Vec<Mark> = cells
-        .flat_map(|cell| cell.kinds)
+    let step = ladder().step(step)?;
+    let mut bad: Vec<Mark> = experiments::ALL
+        .iter()
+        .flat_map(|one| step.expected(one.name).kinds)
         .filter(|kind| !kind.is_good())
-        .map(|kind| Mark::of(*kind))
+        .map(Mark::of)
         .collect();
     bad.sort();
     bad.dedup();
@@ -76,7 +74,7 @@ pub fn step_marks(step: &str) -> Option<Vec<Mark>> {
 /// The step that a file belongs to.
 pub fn step_of(file: &str) -> Option<&'static str> {
     let step = file.strip_prefix("steps/")?.split('/').next()?;
-    STEPS.iter().find(|name| **name == step).copied()
+    ladder().step(step).map(|step| step.name.as_str())
 }
 
 /// A badge with these words.
@@ -96,19 +94,20 @@ pub fn table(slice: &Slice) -> Result<String, String> {
     let all = || experiments::ALL.iter();
     match slice {
         Slice::Whole => {
-            let heads: Vec<String> = STEPS.iter().map(|step| code(step)).collect();
+            let steps: Vec<&str> = ladder().steps.iter().map(|step| step.name.as_str()).collect();
+            let heads: Vec<String> = steps.iter().map(|step| code(step)).collect();
             let rows = all().map(|one| {
-                let cells = STEPS.map(|step| badges(&cell(one, step)) + &reason(&cell(one, step)));
-                (experiment_head(one), cells.to_vec())
+                let cells = steps.iter().map(|step| cell(one, step));
+                (experiment_head(one), cells.map(|cell| badges(&cell) + &reason(&cell)).collect())
             });
             Ok(lay_out("What every step does in every experiment", "Experiment", &heads, rows))
         }
-        Slice::Step(step) if !STEPS.contains(&step.as_str()) => Err(no_step(step)),
+        Slice::Step(step) if ladder().step(step).is_none() => Err(no_step(step)),
         Slice::Step(step) => {
             let heads = ["Verdict".to_string(), "Why".to_string()];
             let rows = all().map(|one| {
                 let cell = cell(one, step);
-                (experiment_head(one), vec![badges(&cell), escape(cell.reason)])
+                (experiment_head(one), vec![badges(&cell), escape(&cell.why)])
             });
             let caption = format!("What {step} does in every experiment");
             Ok(lay_out(&caption, "Experiment", &heads, rows))
@@ -119,9 +118,9 @@ pub fn table(slice: &Slice) -> Result<String, String> {
                 format!("there is no experiment {name}; there are {}", names.join(", "))
             })?;
             let heads = ["Verdict".to_string(), "Why".to_string()];
-            let rows = STEPS.iter().map(|step| {
-                let cell = cell(one, step);
-                (code(step), vec![badges(&cell), escape(cell.reason)])
+            let rows = ladder().steps.iter().map(|step| {
+                let cell = step.expected(one.name);
+                (code(&step.name), vec![badges(&cell), escape(&cell.why)])
             });
             let caption = format!("{}: {}", one.name, one.question);
             Ok(lay_out(&caption, "Step", &heads, rows))
@@ -130,11 +129,11 @@ pub fn table(slice: &Slice) -> Result<String, String> {
 }
 
 fn no_step(step: &str) -> String {
-    format!("there is no step {step}; there are {}", STEPS.join(", "))
+    format!("there is no step {step}; there are {}", ladder().names())
 }
 
-fn cell(experiment: &Experiment, step: &str) -> Cell {
-    matrix::expected(experiment.name, step).expect("the matrix has a cell for each of both")
+fn cell(experiment: &Experiment, step: &str) -> Expectation {
+    ladder().expected(experiment.name, step).expect("the matrix has a cell for each of both")
 }
 
 fn code(text: &str) -> String {
@@ -147,18 +146,18 @@ fn experiment_head(experiment: &Experiment) -> String {
 }
 
 /// A badge for each verdict that the cell allows.
-fn badges(cell: &Cell) -> String {
+fn badges(cell: &Expectation) -> String {
     let badges: Vec<String> =
         cell.kinds.iter().map(|kind| badge(Mark::of(*kind), kind.word())).collect();
     badges.join(" or ")
 }
 
 /// The reason, where the badge alone does not say it.
-fn reason(cell: &Cell) -> String {
+fn reason(cell: &Expectation) -> String {
     if cell.kinds == [Kind::Exact] {
         return String::new();
     }
-    format!("<span class=\"reason\">{}</span>", escape(cell.reason))
+    format!("<span class=\"reason\">{}</span>", escape(&cell.why))
 }
 
 /// A table in a frame that can be scrolled, also with the keyboard.
@@ -206,7 +205,8 @@ mod tests {
 
     #[test]
     fn each_step_has_the_badge_that_its_row_gives_it() {
-        let badges = STEPS.map(|step| step_marks(step).unwrap());
+        let badges: Vec<_> =
+            ladder().steps.iter().map(|step| step_marks(&step.name).unwrap()).collect();
         assert_eq!(
             badges,
             [vec![Mark::Freezes], vec![Mark::Freezes], vec![Mark::Loses], vec![Mark::Grows]]
@@ -220,12 +220,12 @@ mod tests {
         let whole = table(&Slice::Whole).unwrap();
         let rows = experiments::ALL.len();
         assert_eq!(whole.matches("<tr>").count(), rows + 1);
-        assert_eq!(whole.matches("<td>").count(), rows * STEPS.len());
+        assert_eq!(whole.matches("<td>").count(), rows * ladder().steps.len());
         for one in experiments::ALL {
-            for step in STEPS {
+            for step in ladder().steps.iter().map(|step| step.name.as_str()) {
                 let cell = cell(one, step);
                 let row = table(&Slice::Experiment(one.name.into())).unwrap();
-                assert!(row.contains(&badges(&cell)) && row.contains(&escape(cell.reason)));
+                assert!(row.contains(&badges(&cell)) && row.contains(&escape(&cell.why)));
                 assert!(table(&Slice::Step(step.into())).unwrap().contains(&badges(&cell)));
             }
         }

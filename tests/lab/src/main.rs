@@ -1,5 +1,6 @@
 //! The laboratory on the command line.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -9,7 +10,7 @@ use anstream::{eprintln, print, println};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use lab::experiments::{self, Experiment};
-use lab::ladder::matrix::{self, STEPS};
+use lab::ladder::{self, Expectation, ladder, matrix};
 use lab::sent::wire::Framing;
 use lab::shown::hand::Bytes;
 use lab::shown::{doctor, hand, report, tour};
@@ -185,6 +186,7 @@ fn run(task: Task) -> Result<bool> {
         }
         _ => {}
     }
+    ladder::try_ladder().map_err(anyhow::Error::msg)?;
     end_proxies_when_interrupted()?;
     match task {
         Task::Tour => Ok(tour::run(&steps()?)),
@@ -194,8 +196,8 @@ fn run(task: Task) -> Result<bool> {
             let experiment = experiment_named(&experiment)?;
             let outcome = experiment.run(&proxy_from(proxy, PATIENCE)?);
             print!("{}", report::story(&outcome));
-            Ok(match matrix::expected(outcome.experiment, &outcome.proxy) {
-                Some(cell) => cell.allows(outcome.verdict.kind),
+            Ok(match ladder().expected(outcome.experiment, &outcome.proxy) {
+                Some(expected) => expected.allows(outcome.verdict.kind),
                 None => !report::is_bad(outcome.verdict.kind),
             })
         }
@@ -292,7 +294,7 @@ fn list(json: bool) -> Result<bool> {
     struct Row {
         name: &'static str,
         question: &'static str,
-        expected: std::collections::BTreeMap<&'static str, matrix::Cell>,
+        expected: BTreeMap<&'static str, Expectation>,
     }
     if json {
         let rows: Vec<_> = experiments::ALL
@@ -300,9 +302,10 @@ fn list(json: bool) -> Result<bool> {
             .map(|experiment| Row {
                 name: experiment.name,
                 question: experiment.question,
-                expected: STEPS
+                expected: ladder()
+                    .steps
                     .iter()
-                    .filter_map(|step| Some((*step, matrix::expected(experiment.name, step)?)))
+                    .map(|step| (step.name.as_str(), step.expected(experiment.name)))
                     .collect(),
             })
             .collect();
@@ -337,7 +340,7 @@ fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
         words.remove(0);
     }
     if let [name] = &words[..]
-        && STEPS.contains(&name.as_str())
+        && ladder().step(name).is_some()
     {
         let known = steps()?.into_iter().find(|spec| spec.name == *name);
         return known.with_context(|| format!("{name} has not been built"));
@@ -345,7 +348,7 @@ fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
     let line = words.join(" ");
     let has = |placeholder: &str| line.contains(placeholder);
     if words.len() == 1 && !has("{") {
-        let steps = STEPS.join(", ");
+        let steps = ladder().names();
         let what = format!(
             "there is no step {line:?}; there are {steps}; any other proxy is a command with {{listen}} and {{backend}} in it"
         );
@@ -367,10 +370,14 @@ fn steps() -> Result<Vec<Spec>> {
     let own = std::env::current_exe().context("finding the own program")?;
     let directory = own.parent().context("the own program has no directory")?;
     build(directory)?;
-    STEPS
+    if ladder().steps.is_empty() {
+        bail!("there are no steps: {} has no steps/NN-name", ladder::root().display());
+    }
+    ladder()
+        .steps
         .iter()
-        .map(|name| {
-            let path: PathBuf = directory.join(name);
+        .map(|step| {
+            let path: PathBuf = directory.join(&step.name);
             if !path.exists() {
                 bail!("{} is not there: run `cargo build` first", path.display());
             }
@@ -382,9 +389,14 @@ fn steps() -> Result<Vec<Spec>> {
 /// Builds the steps, where cargo is what started us: then they are as new as their sources.
 fn build(directory: &Path) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(cargo);
-    command.current_dir(root).args(["build", "--quiet", "--package", "dropped-write", "--bins"]);
+    command.current_dir(ladder::root()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "dropped-write",
+        "--bins",
+    ]);
     if directory.ends_with("release") {
         command.arg("--release");
     }

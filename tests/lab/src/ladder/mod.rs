@@ -1,3 +1,289 @@
-//! The steps of the workbook, and what each of them is expected to do.
+//! The ladder: the steps of the workbook, and what each manifest says of its step.
+//!
+//! A step is a directory `steps/NN-name` with a `main.rs` and a `step.toml`. Nothing else lists the
+//! steps: the tour, the matrix, the tests, README and the book all read this.
+//!
+//! ```toml
+//! idea = "non-blocking sockets: writes never wait"
+//! goes-wrong = "bytes vanish"
+//! chapter = "03-the-dropped-write.md"
+//! diff-budget = 40
+//!
+//! [verdicts]
+//! pile-up = { is = ["swallowed"], why = "it reads on, and forgets what write did not take" }
+//! ```
 
 pub mod matrix;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arrived::verdict::Kind;
+use crate::experiments::{self, Outcome};
+
+/// All steps, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Ladder {
+    /// The steps, the first one first.
+    pub steps: Vec<Step>,
+}
+
+/// One step, as its manifest describes it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The name of its directory and of its program, such as `03-dropped-write`.
+    pub name: String,
+    /// The number that its name begins with.
+    pub number: u32,
+    /// What it is about, in a line.
+    pub idea: String,
+    /// What goes wrong with it, in a line.
+    pub goes_wrong: String,
+    /// The page of `book/src` that tells of it.
+    pub chapter: String,
+    /// How far it may be from the step before; the first step has none before it.
+    pub budget: Option<Budget>,
+    /// What is expected of it in each experiment that does not come out exact.
+    verdicts: BTreeMap<String, Expectation>,
+}
+
+/// How much of a step may differ from the step before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Budget {
+    /// At most so many lines of code, added or taken away.
+    Lines(usize),
+    /// Everything: the book shows a listing, no diff.
+    Anything(Rewrite),
+}
+
+/// The word in a manifest for a step that is written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rewrite {
+    /// `diff-budget = "rewrite"`
+    Rewrite,
+}
+
+/// What is expected of one step in one experiment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The verdicts that are right. Several, where the order of events decides.
+    #[serde(rename = "is")]
+    pub kinds: Vec<Kind>,
+    /// Why it comes to that.
+    pub why: String,
+}
+
+impl Expectation {
+    /// Whether this verdict is as it should be.
+    pub fn allows(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
+    }
+
+    /// The expected verdicts in words: `truncated or hole`.
+    pub fn words(&self) -> String {
+        let words: Vec<_> = self.kinds.iter().map(|kind| kind.word()).collect();
+        words.join(" or ")
+    }
+}
+
+/// `step.toml` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Manifest {
+    idea: String,
+    goes_wrong: String,
+    chapter: String,
+    diff_budget: Option<Budget>,
+    #[serde(default)]
+    verdicts: BTreeMap<String, Expectation>,
+}
+
+impl Ladder {
+    /// Reads the steps of the workbook in this directory. A directory without `steps/` has none.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the manifests, a line each: `steps/NN-name/step.toml: what`.
+    pub fn read(root: &Path) -> Result<Ladder, String> {
+        let mut names: Vec<String> = std::fs::read_dir(root.join("steps"))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| number(name).is_some())
+            .collect();
+        names.sort();
+        let read = |(place, name): (usize, &String)| Step::read(root, name, place == 0);
+        let (steps, problems): (Vec<_>, Vec<_>) =
+            names.iter().enumerate().map(read).partition(Result::is_ok);
+        let problems: Vec<String> = problems.into_iter().filter_map(Result::err).collect();
+        match problems.is_empty() {
+            true => Ok(Ladder { steps: steps.into_iter().flatten().collect() }),
+            false => Err(problems.join("\n")),
+        }
+    }
+
+    /// The step of this name.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// The names of all steps, for a sentence: `01-blocking, 02-naive-epoll`.
+    pub fn names(&self) -> String {
+        let names: Vec<&str> = self.steps.iter().map(|step| step.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// What is expected of `step` in `experiment`; `None` where either does not exist.
+    pub fn expected(&self, experiment: &str, step: &str) -> Option<Expectation> {
+        experiments::named(experiment)?;
+        self.step(step).map(|step| step.expected(experiment))
+    }
+
+    /// Whether the outcome is what the ladder says. Nothing is expected of other programs, so they
+    /// are never wrong.
+    pub fn is_expected(&self, outcome: &Outcome) -> bool {
+        self.expected(outcome.experiment, &outcome.proxy)
+            .is_none_or(|expected| expected.allows(outcome.verdict.kind))
+    }
+}
+
+impl Step {
+    fn read(root: &Path, name: &str, is_first: bool) -> Result<Step, String> {
+        let file = format!("steps/{name}/step.toml");
+        let wrong = |what: &str| format!("{file}: {what}");
+        let text =
+            std::fs::read_to_string(root.join(&file)).map_err(|error| wrong(&error.to_string()))?;
+        let Manifest { idea, goes_wrong, chapter, diff_budget, verdicts } =
+            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end()))?;
+        if diff_budget.is_none() && !is_first {
+            return Err(wrong(
+                "no diff-budget: how many lines of code may differ from the step before? \
+                 (or \"rewrite\")",
+            ));
+        }
+        for (experiment, Expectation { kinds, why }) in &verdicts {
+            if experiments::named(experiment).is_none() {
+                return Err(wrong(&format!("there is no experiment {experiment:?}")));
+            }
+            if kinds.is_empty() || kinds[..] == [Kind::Exact] {
+                return Err(wrong(&format!(
+                    "{experiment} must say what it comes to; if that is exact, leave it out"
+                )));
+            }
+            if why.trim().is_empty() {
+                return Err(wrong(&format!("{experiment} has no reason: fill in its `why`")));
+            }
+        }
+        for (key, text) in [("idea", &idea), ("goes-wrong", &goes_wrong), ("chapter", &chapter)] {
+            if text.trim().is_empty() {
+                return Err(wrong(&format!("{key} is empty")));
+            }
+        }
+        let number = number(name).unwrap_or_default();
+        let name = name.to_string();
+        Ok(Step { name, number, idea, goes_wrong, chapter, budget: diff_budget, verdicts })
+    }
+
+    /// What is expected of this step in an experiment: what its manifest says, or else *exact*.
+    pub fn expected(&self, experiment: &str) -> Expectation {
+        let exact =
+            || Expectation { kinds: vec![Kind::Exact], why: "every byte arrives, in order".into() };
+        self.verdicts.get(experiment).cloned().unwrap_or_else(exact)
+    }
+}
+
+/// The number of a step: the two digits that its directory's name begins with.
+fn number(name: &str) -> Option<u32> {
+    let (digits, rest) = name.split_at_checked(2)?;
+    (rest.starts_with('-') && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
+}
+
+/// The root of the workbook: the nearest directory above this program with `Cargo.toml` and `steps/`
+/// in it, or else the one in which the program was compiled.
+pub fn root() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let is_root = |directory: &&Path| {
+        ["Cargo.toml", "steps"].map(|it| directory.join(it).exists()) == [true; 2]
+    };
+    let above = own.ancestors().find(is_root);
+    let compiled = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    above.map_or_else(compiled, Path::to_path_buf)
+}
+
+/// The ladder of this workbook.
+///
+/// # Errors
+/// What [`Ladder::read`] found wrong, once and for all.
+pub fn try_ladder() -> Result<&'static Ladder, &'static str> {
+    static LADDER: LazyLock<Result<Ladder, String>> = LazyLock::new(|| Ladder::read(&root()));
+    LADDER.as_ref().map_err(String::as_str)
+}
+
+/// The ladder of this workbook.
+///
+/// # Panics
+/// When a manifest is wrong. A program that talks to people asks [`try_ladder`] first.
+pub fn ladder() -> &'static Ladder {
+    try_ladder().unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "idea = \"i\"\ngoes-wrong = \"w\"\nchapter = \"c.md\"\n";
+
+    /// What reading says of a ladder whose steps 01 and 02 have these manifests.
+    fn read(first: &str, second: &str) -> Result<Ladder, String> {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in [("01-one", first), ("02-two", second), ("mine", "no manifest")] {
+            let directory = root.path().join("steps").join(name);
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("step.toml"), text).unwrap();
+        }
+        Ladder::read(root.path())
+    }
+
+    fn second(lines: &str) -> Result<Ladder, String> {
+        read(GOOD, &format!("{GOOD}diff-budget = 7\n{lines}"))
+    }
+
+    #[test]
+    fn what_a_manifest_does_not_list_is_exact() {
+        let ladder =
+            second("[verdicts]\nreset = { is = [\"died\", \"hole\"], why = \"w\" }").unwrap();
+        assert_eq!(ladder.names(), "01-one, 02-two");
+        assert_eq!(ladder.steps[1].budget, Some(Budget::Lines(7)));
+        assert_eq!(ladder.expected("reset", "02-two").unwrap().words(), "died or hole");
+        assert!(ladder.expected("reset", "01-one").unwrap().allows(Kind::Exact));
+        assert_eq!(ladder.expected("reset", "03-three"), None);
+        assert_eq!(ladder.expected("no-such", "01-one"), None);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_named() {
+        for (lines, what) in [
+            ("[verdicts]\nreset = { is = [\"died\"] }", "missing field `why`"),
+            ("[verdicts]\nreset = { is = [\"died\"], why = \" \" }", "reset has no reason"),
+            ("[verdicts]\nreset = { is = [\"lost\"], why = \"w\" }", "unknown variant `lost`"),
+            ("[verdicts]\nreset = { is = [\"exact\"], why = \"w\" }", "leave it out"),
+            ("[verdicts]\nrest = { is = [\"died\"], why = \"w\" }", "no experiment \"rest\""),
+            ("faults = 3", "unknown field `faults`"),
+        ] {
+            let error = second(lines).unwrap_err();
+            assert!(error.starts_with("steps/02-two/step.toml: "), "{error}");
+            assert!(error.contains(what), "{what} is not in {error}");
+        }
+        assert!(read(GOOD, GOOD).unwrap_err().contains("step.toml: no diff-budget"));
+        let rewrite = format!("{GOOD}diff-budget = \"rewrite\"");
+        assert!(read(GOOD, &rewrite).is_ok());
+        assert!(read(GOOD, &rewrite.replace("rewrite", "any")).is_err());
+        assert!(read("", &rewrite).unwrap_err().contains("01-one/step.toml: "));
+    }
+}

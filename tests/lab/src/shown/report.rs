@@ -8,7 +8,7 @@ use crate::arrived::align::Segment;
 use crate::arrived::reading::Offsets;
 use crate::arrived::verdict::{Direction, Kind, Transfer, thousands};
 use crate::experiments::{self, Outcome};
-use crate::ladder::matrix::{self, STEPS};
+use crate::ladder::ladder;
 
 /// The style in which a verdict is written.
 pub fn style(kind: Kind) -> Style {
@@ -73,17 +73,18 @@ fn covered(segments: &[Segment], from: u64, to: u64) -> u64 {
 /// The grid of all outcomes, experiments down and steps across.
 pub fn grid(outcomes: &[Outcome]) -> String {
     const WIDTH: usize = 18;
+    let steps: Vec<&str> = ladder().steps.iter().map(|step| step.name.as_str()).collect();
     // The last column is not padded: no line ends in spaces.
-    let width = |step: &str| if Some(&step) == STEPS.last() { 0 } else { WIDTH };
+    let width = |step: &str| if Some(&step) == steps.last() { 0 } else { WIDTH };
     let mut text = format!("{:WIDTH$}", "");
-    for step in STEPS {
+    for &step in &steps {
         let width = width(step);
         text += &bold(format!("{step:width$}"));
     }
     text.push('\n');
     for experiment in experiments::ALL {
         let _ = write!(text, "{:WIDTH$}", experiment.name);
-        for step in STEPS {
+        for &step in &steps {
             let width = width(step);
             let outcome = outcomes
                 .iter()
@@ -92,7 +93,7 @@ pub fn grid(outcomes: &[Outcome]) -> String {
                 None => format!("{:width$}", "-"),
                 Some(outcome) => {
                     let kind = outcome.verdict.kind;
-                    let mark = if matrix::is_expected(outcome) { "" } else { " !" };
+                    let mark = if ladder().is_expected(outcome) { "" } else { " !" };
                     paint(format!("{:width$}", format!("{kind}{mark}")), style(kind))
                 }
             };
@@ -102,15 +103,16 @@ pub fn grid(outcomes: &[Outcome]) -> String {
     text
 }
 
-/// One sentence for each outcome that is not what the matrix says.
+/// One sentence for each outcome that is not what the step's manifest says.
 pub fn deviations(outcomes: &[Outcome]) -> Vec<String> {
     outcomes
         .iter()
-        .filter(|outcome| !matrix::is_expected(outcome))
+        .filter(|outcome| !ladder().is_expected(outcome))
         .map(|outcome| {
-            let cell = matrix::expected(outcome.experiment, &outcome.proxy).expect("it is known");
             let Outcome { experiment, proxy, verdict, .. } = outcome;
-            let (kind, wanted) = (verdict.kind, cell.words());
+            let expected = ladder().expected(experiment, proxy);
+            let wanted = expected.map_or(String::new(), |expected| expected.words());
+            let kind = verdict.kind;
             format!("{proxy} in {experiment}: {kind}, expected {wanted}. {}", verdict.sentence)
         })
         .collect()
@@ -130,10 +132,11 @@ pub fn story(outcome: &Outcome) -> String {
     for transfer in &verdict.transfers {
         text += &transfer_story(transfer);
     }
-    if let Some(cell) = matrix::expected(outcome.experiment, &outcome.proxy) {
-        let as_expected = match cell.allows(verdict.kind) {
-            true => format!("As expected: {}.", cell.reason),
-            false => format!("NOT as expected, which is {}: {}.", cell.words(), cell.reason),
+    if let Some(expected) = ladder().expected(outcome.experiment, &outcome.proxy) {
+        let why = &expected.why;
+        let as_expected = match expected.allows(verdict.kind) {
+            true => format!("As expected: {why}."),
+            false => format!("NOT as expected, which is {}: {why}.", expected.words()),
         };
         let _ = writeln!(text, "\n{as_expected}");
     }

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::arrived::verdict::{Kind, thousands};
+use crate::arrived::verdict::{Kind, in_words, thousands};
 use crate::experiments::{self, Outcome};
-use crate::ladder::matrix::{self, STEPS};
-use crate::shown::report::{bold, faint, paint, strip, style, word};
+use crate::ladder::matrix;
+use crate::ladder::{Step, ladder};
+use crate::shown::report::{self, bold, faint, paint, strip, style, word};
 use crate::subject::proxy::Spec;
 use anstream::println;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,12 +17,11 @@ const WIDTH: usize = 64;
 
 /// Runs the tour; says whether everything was as the book says.
 pub fn run(specs: &[Spec]) -> bool {
-    println!("{}\n", bold("The Dropped Write: four proxies, one bug"));
+    let count = in_words(specs.len());
+    println!("{}\n", bold(format!("The Dropped Write: {count} proxies, one bug")));
     println!("A backend sends a long page, a client reads it slowly, and between them stands a");
-    println!(
-        "proxy. Its one promise: every byte, in order, and then the end. Four proxies follow,"
-    );
-    println!("each a step of the workbook. Two experiments are put to each of them:\n");
+    println!("proxy. Its one promise: every byte, in order, and then the end. Each proxy below is");
+    println!("a step of the workbook. Two experiments are put to each of them:\n");
     println!(
         "  {}   The backend sends a burst while the client does not read. When nothing",
         bold("two-acts")
@@ -43,14 +43,14 @@ pub fn run(specs: &[Spec]) -> bool {
     });
     progress.finish_and_clear();
 
-    for step in STEPS {
+    for step in &ladder().steps {
         tell(step, &outcomes);
     }
     println!(
         "{}",
         faint("  █ arrived   ▒ partly   · never   (each place is a 64th of the page)\n")
     );
-    let wrong = crate::shown::report::deviations(&outcomes);
+    let wrong = report::deviations(&outcomes);
     for line in &wrong {
         println!("{} {line}", paint("Not as the book says:", style(Kind::Hole)));
     }
@@ -74,12 +74,14 @@ pub fn spinner(count: u64) -> ProgressBar {
     bar
 }
 
-fn tell(step: &str, outcomes: &[Outcome]) {
+fn tell(step: &Step, outcomes: &[Outcome]) {
     let of = |experiment: &str| {
-        outcomes.iter().find(|outcome| outcome.proxy == step && outcome.experiment == experiment)
+        outcomes
+            .iter()
+            .find(|outcome| outcome.proxy == step.name && outcome.experiment == experiment)
     };
     let (Some(acts), Some(crowd)) = (of("two-acts"), of("crowd")) else { return };
-    println!("{}  {}", bold(step), faint(about(step)));
+    println!("{}  {}", bold(&step.name), faint(&step.idea));
     if let Some(transfer) = acts.verdict.transfers.first() {
         let damage = &transfer.reading.damage;
         let arrived = damage.sent - damage.missing();
@@ -107,17 +109,6 @@ fn tell(step: &str, outcomes: &[Outcome]) {
         kind => (kind.word(), crowd.verdict.sentence.clone()),
     };
     println!("  {}  {what}\n", paint(format!("{kind:9}"), style(crowd.verdict.kind)));
-}
-
-/// A step's idea in a line.
-fn about(step: &str) -> &'static str {
-    match step {
-        "01-blocking" => "one client at a time",
-        "02-naive-epoll" => "one loop for all, and its writes wait",
-        "03-dropped-write" => "writes never wait, and nobody asks what they took",
-        "04-output-buffer" => "what write did not take is kept, and written when there is room",
-        _ => "",
-    }
 }
 
 fn what_next() {
