@@ -5,18 +5,23 @@ use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lab::ladder::cargo::Manifest;
+use lab::ladder::{Budget, ladder};
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 // ---- The diff is the lesson ---------------------------------------------------------------------
 
 #[test]
-fn the_dropped_write_is_a_small_change_to_naive_epoll() {
-    differ_by_at_most(40, "02-naive-epoll", "03-dropped-write");
-}
-
-#[test]
-fn the_output_buffer_is_a_modest_change_to_the_dropped_write() {
-    differ_by_at_most(130, "03-dropped-write", "04-output-buffer");
+fn every_step_is_as_close_to_the_one_before_as_its_manifest_says() {
+    for pair in ladder().steps.windows(2) {
+        let [from, to] = [&pair[0].name, &pair[1].name];
+        match pair[1].budget {
+            Some(Budget::Lines(budget)) => differ_by_at_most(budget, from, to),
+            Some(Budget::Anything(_)) => {}
+            None => panic!("steps/{to}/step.toml has no diff-budget"),
+        }
+    }
 }
 
 /// Counts the lines of code that a diff between two steps takes away or adds.
@@ -107,7 +112,7 @@ fn every_step_opens_with_its_name_its_news_its_fault_and_its_chapter() {
     let mut last = 0;
     for step in steps() {
         let number = &step[..2];
-        let program = read(&main_file(&step));
+        let program = read(&main_file(step));
         let header: Vec<&str> =
             program.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
         // What follows a label on its line; a label with nothing behind it does not count.
@@ -140,12 +145,15 @@ fn every_step_opens_with_its_name_its_news_its_fault_and_its_chapter() {
 
 #[test]
 fn the_first_four_steps_are_one_file_each() {
-    for step in &steps()[..4] {
-        assert_eq!(source_files(step), [main_file(step)], "{step} has other files");
-        let program = read(&main_file(step));
+    for step in ladder().steps.iter().filter(|step| step.number <= 4) {
+        let main = main_file(&step.name);
+        let mut files = source_files(&step.name);
+        files.retain(|file| !file.ends_with("step.toml"));
+        assert_eq!(files, [main.clone()], "{} has other files", step.name);
+        let program = read(&main);
         for line in code(&program) {
             let module = line.split_whitespace().any(|word| word == "mod");
-            assert!(!module, "{step} has a module: {line}");
+            assert!(!module, "{} has a module: {line}", step.name);
         }
     }
 }
@@ -154,7 +162,7 @@ fn the_first_four_steps_are_one_file_each() {
 fn no_step_borrows_code_from_outside_its_directory() {
     // `mod name;` alone never leaves the directory; these would. The package itself has no library.
     let ways_out = ["#[path", "include!(", "lab::", "use lab;", "extern crate", "dropped_write::"];
-    for file in steps().iter().flat_map(|step| source_files(step)) {
+    for file in steps().flat_map(|step| source_files(step)) {
         let program = read(&file);
         for line in code(&program) {
             for way_out in ways_out {
@@ -163,84 +171,44 @@ fn no_step_borrows_code_from_outside_its_directory() {
         }
     }
     assert!(!Path::new(ROOT).join("src").exists(), "a library that steps could share");
-    assert!(!manifest().contains("[lib]"), "a library that steps could share");
+    let manifest = read(&Path::new(ROOT).join("Cargo.toml"));
+    assert!(!manifest.contains("[lib]"), "a library that steps could share");
 }
 
 #[test]
 fn the_steps_use_three_crates_and_the_tests_five() {
-    let manifest = manifest();
-    let steps = dependencies(&manifest, "dependencies");
-    let tests = dependencies(&manifest, "dev-dependencies");
+    let manifest = Manifest::read(Path::new(ROOT)).expect("Cargo.toml can be read");
+    let steps = manifest.dependencies("dependencies");
+    let tests = manifest.dependencies("dev-dependencies");
     assert!(steps.contains(&"nix".into()), "no dependencies found: {steps:?}");
     assert!(tests.contains(&"assert_cmd".into()), "no dev-dependencies found: {tests:?}");
+    let beyond = |found: &[String], allowed: &[&str]| -> Vec<String> {
+        found.iter().filter(|name| !allowed.contains(&name.as_str())).cloned().collect()
+    };
     assert_eq!(beyond(&steps, &["anyhow", "libc", "nix"]), [""; 0], "in the steps");
     // The press is for the book's own test.
     let allowed = ["assert_cmd", "lab", "predicates", "press", "tempfile"];
     assert_eq!(beyond(&tests, &allowed), [""; 0], "in the tests");
-    assert_eq!(dependencies(&manifest, "build-dependencies"), [""; 0], "in the build script");
+    assert_eq!(manifest.dependencies("build-dependencies"), [""; 0], "in the build script");
 }
 
 #[test]
-fn a_dependency_is_found_in_whichever_way_it_is_written() {
-    let manifest = r#"
-        [package]
-        name = "no-dependency"
-        [dependencies]
-        one = "1"
-        # two = "2"
-        three = { version = "3", features = ["a"] }  # why
-        four.workspace = true
-        [dependencies.five]
-        version = "5"
-        [target.'cfg(target_os = "linux")'.dependencies]
-        six = "6"
-        [target.'cfg(unix)'.dependencies.seven]
-        version = "7"
-        [target.x86_64-unknown-linux-gnu.dependencies]  # why
-        eight = "8"
-        [workspace.dependencies]
-        of-others = "1"
-        [dev-dependencies]
-        nine = "9"
-        [profile.dev]
-        opt-level = 2
-    "#;
-    let found = dependencies(manifest, "dependencies");
-    assert_eq!(found, ["one", "three", "four", "five", "six", "seven", "eight"]);
-    assert_eq!(dependencies(manifest, "dev-dependencies"), ["nine"]);
-    assert_eq!(
-        beyond(&found, &["one", "two", "five", "six", "seven", "nine"]),
-        ["three", "four", "eight"]
-    );
-}
-
-/// The names of the dependencies of one kind, in whichever tables of a manifest they stand.
-fn dependencies(manifest: &str, kind: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut inside = false;
-    for line in manifest.lines() {
-        let line = line.split('#').next().unwrap_or(line).trim();
-        if let Some(table) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            // A condition, as in `[target.'cfg(unix)'.dependencies]`, may contain dots of its own.
-            let table = table.rsplit(['\'', '"']).next().unwrap_or(table);
-            let path: Vec<&str> = table.split('.').collect();
-            inside = path.ends_with(&[kind]) && path != ["workspace", kind];
-            // `[dependencies.name]` is a table for one dependency.
-            if let [.., table, name] = path[..]
-                && table == kind
-            {
-                found.push(name.to_string());
-            }
-        } else if let Some((name, _)) = line.split_once('=').filter(|_| inside) {
-            let name = name.trim().trim_matches('"');
-            found.push(name.split('.').next().unwrap_or(name).to_string());
-        }
+fn every_step_has_a_program_a_story_and_a_chapter() {
+    let programs = Manifest::read(Path::new(ROOT)).expect("Cargo.toml can be read").programs();
+    let wanted: Vec<(String, String)> = ladder()
+        .steps
+        .iter()
+        .map(|step| (step.name.clone(), format!("steps/{}/main.rs", step.name)))
+        .collect();
+    assert_eq!(programs, wanted, "the programs in Cargo.toml");
+    for step in &ladder().steps {
+        let story = format!("tests/{}.rs", step.name.replace('-', "_"));
+        let text = read(&Path::new(ROOT).join(&story));
+        let names_it = text.contains(&format!("CARGO_BIN_EXE_{}", step.name));
+        assert!(names_it, "{story} does not start {}", step.name);
+        let chapter = Path::new(ROOT).join("book/src").join(&step.chapter);
+        assert!(chapter.exists(), "{}'s chapter is not there: {}", step.name, chapter.display());
     }
-    found
-}
-
-fn beyond(found: &[String], allowed: &[&str]) -> Vec<String> {
-    found.iter().filter(|name| !allowed.contains(&name.as_str())).cloned().collect()
 }
 
 // ---- Where it cannot stand ----------------------------------------------------------------------
@@ -282,16 +250,9 @@ fn build(script: &Path, system: &str) -> (bool, Vec<String>) {
 
 // ---- Finding the steps --------------------------------------------------------------------------
 
-/// The directories of the steps by name, in order. What has no number is no step.
-fn steps() -> Vec<String> {
-    let mut steps: Vec<String> = files_in(&Path::new(ROOT).join("steps"))
-        .iter()
-        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
-        .collect();
-    steps.sort();
-    assert!(steps.len() >= 4, "only {steps:?} in steps/");
-    steps
+/// The names of the steps, in order.
+fn steps() -> impl Iterator<Item = &'static String> {
+    ladder().steps.iter().map(|step| &step.name)
 }
 
 fn main_file(step: &str) -> PathBuf {
@@ -317,10 +278,6 @@ fn files_in(directory: &Path) -> Vec<PathBuf> {
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .map(|entry| entry.expect("reading a directory").path())
         .collect()
-}
-
-fn manifest() -> String {
-    read(&Path::new(ROOT).join("Cargo.toml"))
 }
 
 fn read(path: &Path) -> String {

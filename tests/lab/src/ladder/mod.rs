@@ -13,6 +13,7 @@
 //! pile-up = { is = ["swallowed"], why = "it reads on, and forgets what write did not take" }
 //! ```
 
+pub mod cargo;
 pub mod matrix;
 
 use std::collections::BTreeMap;
