@@ -5,11 +5,10 @@
 //! bytes drops none. What happens to long answers is for the tests of the single steps.
 
 use std::ffi::OsStr;
-use std::fs::read_dir;
 use std::io::{ErrorKind, PipeWriter, Read, Write, pipe};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -17,20 +16,16 @@ use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use assert_cmd::cargo::cargo_bin;
 use lab::kernel::wait::true_within;
+use lab::ladder::ladder;
 use lab::subject::program::{Output, Program, Signal};
 use predicates::prelude::*;
 use predicates::str::{contains, ends_with};
 
-/// The steps under contract, in order. A new step is added here, and all that is below holds for it.
-fn steps() -> [&'static Path; 4] {
-    [
-        cargo_bin!("01-blocking"),
-        cargo_bin!("02-naive-epoll"),
-        cargo_bin!("03-dropped-write"),
-        cargo_bin!("04-output-buffer"),
-    ]
+/// The programs of all steps, in order. Cargo has built them for this test, side by side.
+fn steps() -> Vec<PathBuf> {
+    let one = Path::new(env!("CARGO_BIN_EXE_01-blocking"));
+    ladder().steps.iter().map(|step| one.with_file_name(&step.name)).collect()
 }
 
 /// How long anything may take before it counts as never. Nothing here waits for time to pass: a
@@ -42,18 +37,6 @@ const REQUEST: &[u8] = b"\0\xff\xfe no HTTP, and not UTF-8 \r\n\r\n\x80";
 
 /// What a backend answers.
 const ANSWER: &[u8] = b"HTTP/9.9 999\r\n\0\x80\xff\r\n\r\n\r\n";
-
-#[test]
-fn every_step_directory_is_under_contract() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/steps");
-    let mut found: Vec<String> = read_dir(directory)
-        .expect("reading steps/")
-        .map(|entry| entry.expect("reading steps/").file_name().into_string().unwrap())
-        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
-        .collect();
-    found.sort();
-    assert_eq!(found, steps().map(name), "`steps()` in this file does not list what is in steps/");
-}
 
 // ---- Starting -----------------------------------------------------------------------------------
 
@@ -272,7 +255,7 @@ fn of_every_step_from_02_on(promise: impl Fn(&Path) + Sync) {
     hold(&steps()[1..], promise);
 }
 
-fn hold(steps: &[&Path], promise: impl Fn(&Path) + Sync) {
+fn hold(steps: &[PathBuf], promise: impl Fn(&Path) + Sync) {
     thread::scope(|scope| {
         for step in steps {
             thread::Builder::new()

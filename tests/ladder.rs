@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lab::ladder::cargo::Manifest;
-use lab::ladder::{Budget, ladder};
+use lab::ladder::{Budget, Ladder, Step, ladder};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -141,6 +141,43 @@ fn every_step_opens_with_its_name_its_news_its_fault_and_its_chapter() {
     }
 }
 
+#[test]
+fn readme_lists_the_steps_as_their_manifests_do() {
+    let file = Path::new(ROOT).join("README.md");
+    let readme = read(&file);
+    let (before, rest) = readme.split_once(TABLE_HEAD).expect("README.md has the ladder's table");
+    let (_, after) = rest.split_once("\n\n").expect("the table ends");
+    let wanted = format!("{before}{TABLE_HEAD}{}\n{after}", rows(ladder()));
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&file, &wanted).expect("writing README.md");
+    } else if readme != wanted {
+        let rows = rows(ladder());
+        let missing = rows.lines().find(|row| !readme.contains(row)).unwrap_or("a row too many");
+        panic!(
+            "README.md: the table of the steps is not what the manifests say ({missing}).\n{HOW_TO_BLESS}"
+        );
+    }
+    // The picture of the tour shows some of the steps, each with its idea.
+    let heads = readme.lines().filter_map(|line| line.split_once("  "));
+    let shown: Vec<_> = heads.filter(|(name, _)| ladder().step(name).is_some()).collect();
+    assert!(!shown.is_empty(), "README.md shows nothing of the tour");
+    for (name, idea) in shown {
+        assert_eq!(ladder().step(name).map(|step| &*step.idea), Some(idea), "README.md: {name}");
+    }
+}
+
+const TABLE_HEAD: &str = "| step | what is new | what goes wrong, on purpose |\n|---|---|---|\n";
+
+const HOW_TO_BLESS: &str = "`BLESS=1 cargo test --test ladder` writes it anew.";
+
+/// README's table, a row for each step.
+fn rows(ladder: &Ladder) -> String {
+    let row = |Step { name, idea, goes_wrong, .. }: &Step| {
+        format!("| [`{name}`](steps/{name}/main.rs) | {idea} | {goes_wrong} |\n")
+    };
+    ladder.steps.iter().map(row).collect()
+}
+
 // ---- Each on its own feet -----------------------------------------------------------------------
 
 #[test]
@@ -149,7 +186,7 @@ fn the_first_four_steps_are_one_file_each() {
         let main = main_file(&step.name);
         let mut files = source_files(&step.name);
         files.retain(|file| !file.ends_with("step.toml"));
-        assert_eq!(files, [main.clone()], "{} has other files", step.name);
+        assert_eq!(files, std::slice::from_ref(&main), "{} has other files", step.name);
         let program = read(&main);
         for line in code(&program) {
             let module = line.split_whitespace().any(|word| word == "mod");
