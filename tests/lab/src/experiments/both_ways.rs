@@ -1,0 +1,125 @@
+use super::Experiment;
+use super::common::{
+    LONG, ask_for_small, done_if, newest_is, send_until, small_page, uploads, verdict_on_both,
+};
+use super::rig::{self, Ended, FOREVER, Halt, Rig, Story};
+use crate::arrived::reading::Offsets;
+use crate::arrived::verdict::{Kind, Transfer, Verdict, thousands};
+use crate::ends::Attempt;
+use crate::ends::backend::{Act, Backend, Gate, Route};
+use crate::ends::client::Client;
+use crate::kernel::net::Window;
+use crate::kernel::procfs;
+use crate::sent::wire::{Framing, Wire};
+use crate::subject::proxy::Spec;
+
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "both-ways",
+    question: "both ends send 16 MiB or more before they read: does either direction block the other?",
+    method: "The client sends a long request and the backend a long response, and neither reads before \
+        it has sent everything. A proxy that does not keep all of it must stop, as two programs on a \
+        direct connection would. Then another client asks for a small page, and after that the first \
+        client gives in and reads.",
+    finds: "A proxy whose two directions depend on each other: others are not served while the two ends \
+        wait, or bytes are missing afterwards.",
+    meaning: "An API that streams in both directions hangs or loses data, or hangs the service for \
+        everybody.",
+    run,
+};
+
+/// How many bytes each direction carries: 16 MiB, or more where the kernel alone could hold that much.
+/// The proxy's receive buffer grows up to `tcp_rmem` while the proxy reads fast, and on its way a
+/// stream meets two send buffers of up to `tcp_wmem` (tcp(7)).
+fn longer_than_the_path() -> u64 {
+    let most = |name: &str| procfs::sysctl_triple(name).map_or(6 << 20, |numbers| numbers[2]);
+    LONG.max(most("net.ipv4.tcp_rmem") + 2 * most("net.ipv4.tcp_wmem") + (8 << 20))
+}
+
+fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
+    let enough = Gate::new();
+    let long = longer_than_the_path();
+    let route = Route {
+        target: "/both",
+        request: Wire::post("/both", long),
+        response: Wire::response(Framing::ContentLength, long),
+        // The response's last bytes come after the request has been read: to a proxy that speaks
+        // HTTP, a response that is complete ends the exchange, whatever of the request is left.
+        acts: vec![Act::SendTo(long), Act::ReadBody(enough.clone()), Act::SendAll],
+    };
+    let mut rig = Rig::start(spec, vec![route.clone(), small_page()], story)?;
+    let mut client = rig.silent_client(Window::Default, &route.request, &route.response)?;
+    rig.tell(format!("Both ends send {} bytes before they read.", thousands(long)));
+    let all_sent = |backend: &Backend| newest_is(backend, &route, |newest| newest.sent() >= long);
+    let ended = rig.pump(FOREVER, |backend| send_until(&mut client, || all_sent(backend)))?;
+    let stuck = ended == Ended::Still;
+    if stuck {
+        serves_others(&mut rig, &route, &client)?;
+    }
+    let received =
+        |backend: &Backend| newest_is(backend, &route, |newest| newest.upload().is_some());
+    let moved = rig.pump(FOREVER, |backend| {
+        let sent = rig::send(&mut client);
+        let read = match client.is_complete() {
+            true => Attempt::Done,
+            false => rig::read(&mut client, usize::MAX),
+        };
+        match (sent, read) {
+            (Attempt::Done, Attempt::Done) if received(backend) => Attempt::Done,
+            (Attempt::Moved, _) | (_, Attempt::Moved) => Attempt::Moved,
+            _ => Attempt::Idle,
+        }
+    })?;
+    if moved == Ended::Still && rig.queued() == 0 {
+        // Nothing is on its way any more: what has not come never will.
+        enough.open();
+        rig.pump(FOREVER, |backend| done_if(received(backend)))?;
+    }
+    let ended = rig.drain(&mut client, FOREVER)?;
+    let mut transfers = uploads(&rig, &route);
+    rig.tell(format!(
+        "The client got {} bytes, the backend {}.",
+        thousands(client.received()),
+        thousands(transfers.first().map_or(0, |transfer| transfer.reading.damage.received))
+    ));
+    transfers.insert(0, rig.judge(client, ended)?);
+    rig.conclude(judge(transfers, stuck))
+}
+
+/// The two ends wait for each other. They may; but somebody else must be served meanwhile.
+fn serves_others(rig: &mut Rig, route: &Route, client: &Client) -> Result<(), Halt> {
+    let by_client = thousands(client.sent());
+    let by_backend = rig.backend.asked_for(route.target).pop().map_or(0, |newest| newest.sent());
+    let by_backend = thousands(by_backend);
+    rig.tell(format!(
+        "Nothing moves: the client has sent {by_client} bytes, the backend {by_backend}."
+    ));
+    if ask_for_small(rig)?.is_none() {
+        let what = format!(
+            "both ends are stuck in sending ({by_client} and {by_backend} bytes), and nobody else is served either"
+        );
+        return Err(rig.frozen(&what).into());
+    }
+    rig.tell("Another client is served meanwhile. Now the client gives in and reads.");
+    Ok(())
+}
+
+/// The verdict on the response and, where it was read, the request. `stuck`: the two ends waited for
+/// each other until the client gave in.
+fn judge(transfers: Vec<Transfer>, stuck: bool) -> Verdict {
+    let response = &transfers[0].reading;
+    if response.is_exact() && response.offsets == Offsets::Body {
+        let cut = |upload: &Transfer| upload.reading.damage.gaps.iter().any(|gap| gap.tail);
+        if transfers[1..].iter().any(cut) {
+            let what = "the proxy speaks HTTP, where a response that begins before the request is complete may end it";
+            return Verdict::new(Kind::NotJudged, what).with(transfers);
+        }
+    }
+    let mut verdict = verdict_on_both(transfers);
+    if verdict.kind == Kind::Exact && stuck {
+        verdict.kind = Kind::HeldBack;
+        verdict.sentence = "the two ends block each other, as on a direct connection; others are \
+             served, and when one of them reads, every byte arrives"
+            .into();
+    }
+    verdict
+}
