@@ -176,7 +176,7 @@ test("each policy does in the model what its step does in the laboratory", () =>
         const { expected } = matrix.find((experiment) => experiment.name === name);
         for (const [policy, step] of Object.entries(steps)) {
             const verdict = play(policy);
-            const kinds = expected[step].kinds;
+            const kinds = expected[step].is;
             assert.ok(kinds.includes(verdict), `${name} of ${step}: the model says ${verdict}, the laboratory ${kinds}`);
             compared += 1;
         }
