@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::arrived::http::{End, Framing};
+use lab::arrived::http::{End, Reached};
 use lab::arrived::reading::Reading;
 use lab::arrived::verdict::{Direction, Kind, Verdict};
 use lab::experiments::{self, Outcome};
@@ -100,7 +100,7 @@ fn a_missing_chunk_is_seen_although_curl_is_content() {
     let [gap] = chunked.damage.gaps[..] else { panic!("{:?}", chunked.damage.gaps) };
     // Four digits of size, the data, and two line ends.
     assert_eq!((gap.len, gap.body_len), (CHUNK + 8, CHUNK));
-    assert_eq!((chunked.curl.exit, chunked.framing), (0, Framing::Complete));
+    assert_eq!((chunked.curl.exit, chunked.reached), (0, Reached::Complete));
     assert_all_accounted_for(chunked);
     assert!(others.iter().all(|other| other.is_exact()));
     assert!(verdict.sentence.contains("curl notices nothing"), "{}", verdict.sentence);

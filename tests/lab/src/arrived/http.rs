@@ -42,7 +42,7 @@ pub enum Malformed {
 /// How far a message got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Framing {
+pub enum Reached {
     /// To its end, as its framing tells it.
     Complete,
     /// It stopped before its end.
@@ -58,7 +58,7 @@ pub enum Framing {
 
 /// What curl makes of a response: the exit status and the words of curl 7.36.0 to 8.x.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Curl {
+pub struct CurlExit {
     /// Exit status.
     pub exit: u8,
     /// What follows `curl: (N) ` on stderr; empty where curl is content.
@@ -241,22 +241,22 @@ impl Decoder {
     }
 
     /// How far the message got, now that its stream has ended in that way.
-    pub fn framing(&self, end: End) -> Framing {
+    pub fn reached(&self, end: End) -> Reached {
         match &self.state {
-            State::Complete => Framing::Complete,
-            State::Malformed(how) => Framing::Malformed(*how),
-            State::Head(head) if head.is_empty() && self.head.is_empty() => Framing::Nothing,
-            State::UntilClose if end == End::Fin => Framing::Complete,
-            State::Sized { left } => Framing::Cut { due: Some(*left) },
-            _ => Framing::Cut { due: None },
+            State::Complete => Reached::Complete,
+            State::Malformed(how) => Reached::Malformed(*how),
+            State::Head(head) if head.is_empty() && self.head.is_empty() => Reached::Nothing,
+            State::UntilClose if end == End::Fin => Reached::Complete,
+            State::Sized { left } => Reached::Cut { due: Some(*left) },
+            _ => Reached::Cut { due: None },
         }
     }
 
     /// What curl would say of this response.
-    pub fn curl(&self, end: End) -> Curl {
-        let (exit, words) = match (self.framing(end), end) {
-            (Framing::Complete, _) => (0, String::new()),
-            (Framing::Malformed(how), _) => match how {
+    pub fn curl(&self, end: End) -> CurlExit {
+        let (exit, words) = match (self.reached(end), end) {
+            (Reached::Complete, _) => (0, String::new()),
+            (Reached::Malformed(how), _) => match how {
                 Malformed::Head => (1, "Received HTTP/0.9 when not allowed".into()),
                 Malformed::ChunkSize => {
                     let words = "Illegal or missing hexadecimal sequence in chunked-encoding";
@@ -269,15 +269,15 @@ impl Decoder {
             },
             (_, End::Reset) => (56, "Recv failure: Connection reset by peer".into()),
             (_, End::Open) => (28, "Operation timed out".into()),
-            (Framing::Nothing, End::Fin) => (52, "Empty reply from server".into()),
-            (Framing::Cut { due: Some(due) }, End::Fin) => {
+            (Reached::Nothing, End::Fin) => (52, "Empty reply from server".into()),
+            (Reached::Cut { due: Some(due) }, End::Fin) => {
                 (18, format!("transfer closed with {due} bytes remaining to read"))
             }
-            (Framing::Cut { due: None }, End::Fin) => {
+            (Reached::Cut { due: None }, End::Fin) => {
                 (18, "transfer closed with outstanding read data remaining".into())
             }
         };
-        Curl { exit, words }
+        CurlExit { exit, words }
     }
 }
 
@@ -304,7 +304,7 @@ fn body_of(fields: &[httparse::Header], message: Message) -> State {
 mod tests {
     use super::*;
 
-    fn decode(stream: &[u8], end: End) -> (Vec<u8>, Framing, Curl) {
+    fn decode(stream: &[u8], end: End) -> (Vec<u8>, Reached, CurlExit) {
         let mut body = vec![];
         let mut whole = Decoder::new(Message::Response);
         whole.push(stream, |bytes| body.extend(bytes));
@@ -312,8 +312,8 @@ mod tests {
         let mut bytewise = Decoder::new(Message::Response);
         stream.iter().for_each(|&byte| bytewise.push(&[byte], |bytes| again.extend(bytes)));
         assert_eq!(body, again);
-        assert_eq!(whole.framing(end), bytewise.framing(end));
-        (body, whole.framing(end), whole.curl(end))
+        assert_eq!(whole.reached(end), bytewise.reached(end));
+        (body, whole.reached(end), whole.curl(end))
     }
 
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -323,7 +323,7 @@ mod tests {
         let stream = format!("{CHUNKED}3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
         let (body, framing, curl) = decode(stream.as_bytes(), End::Open);
         assert_eq!(body, b"abc0123456789abcdef");
-        assert_eq!((framing, curl.exit), (Framing::Complete, 0));
+        assert_eq!((framing, curl.exit), (Reached::Complete, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::arrived::align::{Aligner, Damage};
-use crate::arrived::http::{Curl, Decoder, End, Framing, Message};
+use crate::arrived::http::{CurlExit, Decoder, End, Message, Reached};
 use crate::sent::wire::Wire;
 
 /// In which terms the offsets of a [`Reading`] are.
@@ -24,9 +24,9 @@ pub struct Reading {
     /// How the stream ended.
     pub end: End,
     /// How far the message got.
-    pub framing: Framing,
+    pub reached: Reached,
     /// What curl would say.
-    pub curl: Curl,
+    pub curl: CurlExit,
     /// What is missing or out of place.
     pub damage: Damage,
     /// In which terms `damage` counts.
@@ -47,7 +47,7 @@ pub struct Evidence {
 impl Reading {
     /// Whether the user got exactly what was sent, including its end.
     pub fn is_exact(&self) -> bool {
-        self.damage.is_exact() && self.framing == Framing::Complete
+        self.damage.is_exact() && self.reached == Reached::Complete
     }
 }
 
@@ -92,7 +92,7 @@ impl Judge {
 
     /// Judges what arrived by what was sent: the first `sent` bytes of the stream.
     pub fn finish(self, sent: u64, end: End) -> Reading {
-        let framing = self.decoder.framing(end);
+        let reached = self.decoder.reached(end);
         let curl = self.decoder.curl(end);
         let body = self.body.finish(self.wire.body_before(sent));
         let stream = self.stream.finish(sent);
@@ -101,18 +101,18 @@ impl Judge {
         let verbatim = stream.segments.first().is_some_and(|first| {
             first.start == 0 && first.len >= self.wire.head_len().min(sent).max(1)
         });
-        let reframed = framing == Framing::Complete && body.is_exact();
+        let reframed = reached == Reached::Complete && body.is_exact();
         let by_stream = verbatim && (!reframed || stream.is_exact()) || stream.received == 0;
         let (damage, offsets) =
             if by_stream { (stream, Offsets::Stream) } else { (body, Offsets::Body) };
-        Reading { status: self.decoder.status, end, framing, curl, damage, offsets }
+        Reading { status: self.decoder.status, end, reached, curl, damage, offsets }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sent::wire::{CHUNK, Framing as Framed};
+    use crate::sent::wire::{CHUNK, Framing};
 
     fn bytes(wire: &Wire) -> Vec<u8> {
         let mut bytes = vec![0; wire.len() as usize];
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_proxy_that_rechunks_is_exact() {
-        let wire = Wire::response(Framed::Chunked, 100_000);
+        let wire = Wire::response(Framing::Chunked, 100_000);
         let body = bytes(&wire.body());
         for head in [
             "HTTP/1.1 200 OK\r\nServer: other\r\n",
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_hole_is_counted_in_the_stream_and_breaks_the_framing() {
-        let wire = Wire::response(Framed::Chunked, 500_000);
+        let wire = Wire::response(Framing::Chunked, 500_000);
         let mut arrived = bytes(&wire);
         arrived.drain(100_000..165_536);
         let reading = judge(&wire, &arrived, End::Fin);
@@ -160,20 +160,20 @@ mod tests {
 
     #[test]
     fn a_missing_chunk_satisfies_curl_and_is_seen_all_the_same() {
-        let wire = Wire::response(Framed::Chunked, 10 * CHUNK);
+        let wire = Wire::response(Framing::Chunked, 10 * CHUNK);
         let start = wire.chunk_at(wire.of_body(3 * CHUNK)).unwrap().header_at as usize;
         let end = wire.chunk_at(wire.of_body(4 * CHUNK)).unwrap().header_at as usize;
         let mut arrived = bytes(&wire);
         arrived.drain(start..end);
         let reading = judge(&wire, &arrived, End::Fin);
-        assert_eq!((reading.curl.exit, reading.framing), (0, Framing::Complete));
+        assert_eq!((reading.curl.exit, reading.reached), (0, Reached::Complete));
         assert_eq!(reading.damage.gaps[0].body_len, CHUNK);
         assert!(!reading.is_exact());
     }
 
     #[test]
     fn a_changed_byte_is_seen_in_a_stream_that_is_whole_otherwise() {
-        let wire = Wire::response(Framed::Chunked, 200_000);
+        let wire = Wire::response(Framing::Chunked, 200_000);
         let mut arrived = bytes(&wire);
         arrived[100_000] ^= 1;
         for portion in [1, 1000, 65_536, arrived.len()] {
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_missing_end_is_no_exact_transfer() {
-        let wire = Wire::response(Framed::Chunked, 1000);
+        let wire = Wire::response(Framing::Chunked, 1000);
         let arrived = bytes(&wire);
         let reading = judge(&wire, &arrived[..arrived.len() - 5], End::Fin);
         assert!(!reading.is_exact());

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::arrived::align::Gap;
-use crate::arrived::http::Framing;
+use crate::arrived::http::Reached;
 use crate::arrived::reading::{Evidence, Offsets, Reading};
 
 /// What came out of an experiment, as one word.
@@ -163,7 +163,7 @@ fn kind_of(reading: &Reading) -> Kind {
     if damage.gaps.iter().any(|gap| !gap.tail) {
         Kind::Hole
     } else if damage.repeated > 0
-        && reading.framing == Framing::Complete
+        && reading.reached == Reached::Complete
         && damage.missing() <= damage.repeated
     {
         // A receiver that counts to the length promised stops there: what came twice has pushed the
@@ -177,7 +177,7 @@ fn kind_of(reading: &Reading) -> Kind {
         Kind::Repeated
     } else if damage.altered + damage.foreign > 0 {
         Kind::Altered
-    } else if reading.framing != Framing::Complete {
+    } else if reading.reached != Reached::Complete {
         Kind::Truncated
     } else {
         Kind::Exact
@@ -221,8 +221,8 @@ fn describe(kind: Kind, transfer: &Transfer) -> String {
         _ => "",
     };
     let curl = match direction {
-        Direction::Download if kind != Kind::Exact => match (&reading.curl, reading.framing) {
-            (curl, Framing::Complete) if curl.exit == 0 => "; curl notices nothing (exit 0)".into(),
+        Direction::Download if kind != Kind::Exact => match (&reading.curl, reading.reached) {
+            (curl, Reached::Complete) if curl.exit == 0 => "; curl notices nothing (exit 0)".into(),
             (curl, _) if curl.exit == 0 => String::new(),
             (curl, _) => format!("; curl: ({}) {}", curl.exit, curl.words),
         },

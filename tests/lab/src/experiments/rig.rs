@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
-use crate::arrived::http::Framing;
+use crate::arrived::http::Reached;
 use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
 use crate::ends::Attempt;
 use crate::ends::backend::{Backend, Route};
@@ -506,7 +506,7 @@ impl Rig {
             let what = format!("the proxy answers {status} by itself, though the backend is well");
             return Err(Verdict::new(Kind::Truncated, what).with(vec![transfer]).into());
         }
-        if open && transfer.reading.framing == Framing::Nothing {
+        if open && transfer.reading.reached == Reached::Nothing {
             let verdict = self.frozen("not a byte of the response comes").with(vec![transfer]);
             return Err(verdict.into());
         }
