@@ -13,11 +13,6 @@ use lab::sent::wire::{Framing, Wire};
 const STEP: &str = env!("CARGO_BIN_EXE_01-blocking");
 
 #[test]
-fn it_does_in_every_experiment_what_the_matrix_says() {
-    every_verdict_is_as_the_manifest_says(STEP);
-}
-
-#[test]
 fn curl_gets_a_long_page_whole_however_long_it_stalls() {
     if curl_is_missing() {
         return;

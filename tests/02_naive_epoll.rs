@@ -11,11 +11,6 @@ use lab::sent::wire::{Framing, Wire};
 const STEP: &str = env!("CARGO_BIN_EXE_02-naive-epoll");
 
 #[test]
-fn it_does_in_every_experiment_what_the_matrix_says() {
-    every_verdict_is_as_the_manifest_says(STEP);
-}
-
-#[test]
 fn one_client_that_does_not_read_freezes_everyone_until_it_reads() {
     let big = Route::simple("/big", Wire::response(Framing::Chunked, flood()));
     let small = Route::simple("/small", Wire::response(Framing::ContentLength, 100));

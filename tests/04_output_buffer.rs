@@ -12,11 +12,6 @@ use lab::sent::wire::{Framing, Wire};
 const STEP: &str = env!("CARGO_BIN_EXE_04-output-buffer");
 
 #[test]
-fn it_does_in_every_experiment_what_the_matrix_says() {
-    every_verdict_is_as_the_manifest_says(STEP);
-}
-
-#[test]
 fn curl_gets_both_acts_whole() {
     if curl_is_missing() {
         return;

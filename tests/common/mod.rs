@@ -3,28 +3,13 @@
 
 use lab::ends::backend::{Act, Gate, Route};
 use lab::ends::curl::{self, Curl};
-use lab::experiments::Outcome;
 use lab::experiments::rig::{Ended, FOREVER, Rig, SETTLE, Story};
 use lab::kernel::net::{self, Window};
-use lab::ladder::ladder;
-use lab::ladder::matrix;
 use lab::sent::wire::{Framing, Wire};
 use lab::subject::proxy::Spec;
 
 /// A page that fits into any kernel's buffers, in bytes.
 pub const SHORT: u64 = 200_000;
-
-/// Puts every experiment to a step and compares with the step's manifest.
-pub fn every_verdict_is_as_the_manifest_says(step: &str) -> Vec<Outcome> {
-    let work = matrix::grid(&[Spec::step(step)]);
-    assert!(!work.is_empty());
-    let outcomes = matrix::run_all(work, matrix::JOBS, |_| {});
-    let deviations = lab::shown::report::deviations(&outcomes);
-    let known = outcomes.iter().all(|o| ladder().expected(o.experiment, &o.proxy).is_some());
-    assert!(known, "{step} is not in steps/");
-    assert!(deviations.is_empty(), "{}", deviations.join("\n"));
-    outcomes
-}
 
 /// A step in front of a backend with these routes.
 pub fn rig(step: &str, routes: &[Route]) -> Rig {
