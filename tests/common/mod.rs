@@ -69,8 +69,5 @@ pub fn let_it_end(rig: &mut Rig, mut curl: Curl) -> std::process::Output {
 
 /// The whole body of a response.
 pub fn body(response: &Wire) -> Vec<u8> {
-    let body = response.body();
-    let mut bytes = vec![0; body.len() as usize];
-    body.fill(0, &mut bytes);
-    bytes
+    response.body().bytes()
 }

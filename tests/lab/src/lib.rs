@@ -5,6 +5,7 @@ pub mod ends;
 pub mod experiments;
 pub mod kernel;
 pub mod ladder;
+pub mod numbers;
 pub mod sent;
 pub mod shown;
 pub mod subject;

@@ -488,12 +488,6 @@ mod tests {
     use super::*;
     use crate::sent::wire::{CHUNK, Framing};
 
-    fn sent(wire: &Wire) -> Vec<u8> {
-        let mut bytes = vec![0; wire.len() as usize];
-        wire.fill(0, &mut bytes);
-        bytes
-    }
-
     /// Judges `pieces` of the stream, arriving in portions of every awkward size.
     fn judge(wire: &Wire, arrived: &[u8]) -> Damage {
         let mut results = [1, 7, 1000, 65536, usize::MAX].map(|portion| {
@@ -515,7 +509,7 @@ mod tests {
     fn what_arrives_whole_is_exact() {
         for framing in [Framing::Chunked, Framing::ContentLength, Framing::Close] {
             let wire = Wire::response(framing, 100_000);
-            assert!(judge(&wire, &sent(&wire)).is_exact());
+            assert!(judge(&wire, &wire.bytes()).is_exact());
         }
     }
 
@@ -523,7 +517,7 @@ mod tests {
     fn any_hole_is_found_with_its_exact_size_and_place() {
         for framing in [Framing::Chunked, Framing::Close] {
             let wire = Wire::response(framing, 200_000);
-            let bytes = sent(&wire);
+            let bytes = wire.bytes();
             for at in [200, 4096, 65_536, 65_543, 120_001] {
                 for len in [1, 15, 16, 17, 4096, 30_019, 65_536] {
                     let mut arrived = bytes.clone();
@@ -545,7 +539,7 @@ mod tests {
     #[test]
     fn several_holes_are_a_list_with_a_total() {
         let wire = Wire::response(Framing::Chunked, 300_000);
-        let mut arrived = sent(&wire);
+        let mut arrived = wire.bytes();
         arrived.truncate(arrived.len() - 10_000);
         arrived.drain(200_000..250_000);
         arrived.drain(100_000..100_500);
@@ -560,7 +554,7 @@ mod tests {
         let wire = Wire::response(Framing::Chunked, 5 * CHUNK);
         let chunk = wire.chunk_at(wire.of_body(2 * CHUNK)).unwrap();
         let stride = wire.chunk_at(wire.of_body(3 * CHUNK)).unwrap().header_at - chunk.header_at;
-        let mut arrived = sent(&wire);
+        let mut arrived = wire.bytes();
         arrived.drain(chunk.header_at as usize..(chunk.header_at + stride) as usize);
         let damage = judge(&wire, &arrived);
         assert_eq!((damage.gaps[0].len, damage.gaps[0].body_len), (stride, CHUNK));
@@ -569,7 +563,7 @@ mod tests {
     #[test]
     fn blocks_in_the_wrong_order_are_reordered_and_nothing_is_missing() {
         let wire = Wire::response(Framing::Close, 100_000);
-        let bytes = sent(&wire);
+        let bytes = wire.bytes();
         let arrived =
             [&bytes[..30_000], &bytes[60_000..70_000], &bytes[30_000..60_000], &bytes[70_000..]];
         let damage = judge(&wire, &arrived.concat());
@@ -581,7 +575,7 @@ mod tests {
     fn blocks_in_the_wrong_order_leave_no_holes_wherever_they_were_cut() {
         for framing in [Framing::Chunked, Framing::Close] {
             let wire = Wire::response(framing, 60_000);
-            let bytes = sent(&wire);
+            let bytes = wire.bytes();
             for cut in (500..8_000).step_by(61) {
                 // Four cuts at awkward places, and the blocks between them in the order 1 3 2 5 4.
                 let [a, b, c, d] = [cut, 3 * cut + 11, 5 * cut + 2, 7 * cut + 1];
@@ -598,7 +592,7 @@ mod tests {
     #[test]
     fn a_hole_among_blocks_in_the_wrong_order_keeps_its_exact_size() {
         let wire = Wire::response(Framing::Chunked, 60_000);
-        let bytes = sent(&wire);
+        let bytes = wire.bytes();
         for cut in (500..8_000).step_by(61) {
             let [a, b, c, d] = [cut, 3 * cut + 11, 5 * cut + 2, 7 * cut + 1];
             let blocks = [&bytes[..a], &bytes[c..d], &bytes[a..b], &bytes[d..]];
@@ -613,7 +607,7 @@ mod tests {
     #[test]
     fn bytes_sent_twice_are_repeated() {
         let wire = Wire::response(Framing::Close, 100_000);
-        let bytes = sent(&wire);
+        let bytes = wire.bytes();
         let damage = judge(&wire, &[&bytes[..50_000], &bytes[40_000..]].concat());
         assert_eq!((damage.repeated, damage.reordered, damage.missing()), (10_000, 0, 0));
     }
@@ -621,11 +615,11 @@ mod tests {
     #[test]
     fn altered_and_foreign_bytes_are_told_apart() {
         let wire = Wire::response(Framing::Close, 100_000);
-        let mut bytes = sent(&wire);
+        let mut bytes = wire.bytes();
         bytes[50_000..50_003].copy_from_slice(b"???");
         let damage = judge(&wire, &bytes);
         assert_eq!((damage.altered, damage.foreign, damage.missing()), (3, 0, 0));
-        let mut bytes = sent(&wire);
+        let mut bytes = wire.bytes();
         bytes.splice(50_000..50_000, *b"???");
         let damage = judge(&wire, &bytes);
         assert_eq!((damage.altered, damage.foreign, damage.missing()), (0, 3, 0));

@@ -1,5 +1,5 @@
-//! Takes HTTP/1 messages apart as they arrive: where the head ends, what is body, whether the framing
-//! held, and what curl would say of it.
+//! Takes HTTP/1 messages apart as they arrive: where the head ends, which bytes are body, whether the
+//! message is complete, and what curl would say about it.
 
 use serde::Serialize;
 
@@ -30,12 +30,12 @@ pub enum Message {
 pub enum Malformed {
     /// The head is not HTTP.
     Head,
-    /// Something else than a hexadecimal number where the size of a chunk belongs.
+    /// The size of a chunk is not a hexadecimal number.
     ChunkSize,
-    /// More than 16 hexadecimal digits there.
+    /// The size of a chunk has more than 16 hexadecimal digits.
     ChunkSizeTooLong,
-    /// After the data of a chunk comes something else than a line end. curl's CHUNKE_BAD_CHUNK,
-    /// number 3: the "Problem (3)" of curl 7.22 to 7.35.
+    /// The data of a chunk is not followed by a line end. curl calls this CHUNKE_BAD_CHUNK, its number
+    /// 3; curl 7.22 to 7.35 print it as "Problem (3)".
     ChunkEnd,
 }
 
@@ -43,16 +43,16 @@ pub enum Malformed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reached {
-    /// To its end, as its framing tells it.
+    /// It is complete, as its own framing says.
     Complete,
     /// It stopped before its end.
     Cut {
-        /// Bytes of body still due, where a Content-Length told.
+        /// Bytes of body that are missing, if a Content-Length says so.
         due: Option<u64>,
     },
-    /// It broke.
+    /// It could not be decoded any further.
     Malformed(Malformed),
-    /// Nothing came at all.
+    /// Not a byte came.
     Nothing,
 }
 
@@ -61,22 +61,40 @@ pub enum Reached {
 pub struct CurlExit {
     /// Exit status.
     pub exit: u8,
-    /// What follows `curl: (N) ` on stderr; empty where curl is content.
+    /// What follows `curl: (N) ` on stderr; empty if the exit status is 0.
     pub words: String,
 }
 
-/// The most bytes that a head may take here.
+/// The most bytes that a head may have here.
 const HEAD_LIMIT: usize = 64 * 1024;
 
+/// What the next byte of a message belongs to.
 #[derive(Clone, Debug)]
 enum State {
+    /// The head. It holds what has come of it.
     Head(Vec<u8>),
-    Sized { left: u64 },
+    /// A body of which so many bytes are left.
+    Sized {
+        left: u64,
+    },
+    /// A body that ends where the connection is closed.
     UntilClose,
-    ChunkSize { digits: u8, left: u64 },
-    ChunkExtension { left: u64 },
-    ChunkData { left: u64 },
+    /// The digits of a chunk's size; `left` is their value so far.
+    ChunkSize {
+        digits: u8,
+        left: u64,
+    },
+    /// Whatever comes between those digits and the line feed.
+    ChunkExtension {
+        left: u64,
+    },
+    /// The data of a chunk.
+    ChunkData {
+        left: u64,
+    },
+    /// The line end after that data.
     ChunkEnd,
+    /// The lines after the last chunk. It holds what has come of the current line.
     Trailer(Vec<u8>),
     Complete,
     Malformed(Malformed),
@@ -85,16 +103,16 @@ enum State {
 /// Where the size of a chunk begins.
 const SIZE: State = State::ChunkSize { digits: 0, left: 0 };
 
-/// Decodes one message, given portion by portion.
+/// Decodes one message, given piece by piece.
 ///
-/// Chunks are read as curl reads them (`lib/http_chunks.c` of 7.88.1), which is more lenient than RFC 9112:
-/// whatever stands behind the digits of a size is passed over up to the LF, and a lone LF ends a chunk as CR LF does. So a
-/// line of the laboratory's page can be taken for a size.
+/// It reads chunks as curl does (`lib/http_chunks.c` of 7.88.1), which is more lenient than RFC 9112:
+/// curl skips everything between the digits of a size and the line feed, and a lone line feed may end
+/// a chunk. After a hole, curl may therefore take a line of our position-coded page for a chunk size.
 pub struct Decoder {
     message: Message,
     state: State,
-    /// The head's first line and fields as they arrived.
-    head: Vec<u8>,
+    /// Whether the message has begun: at least one byte came.
+    begun: bool,
     /// Status of a response.
     pub status: Option<u16>,
     /// Target of a request.
@@ -104,17 +122,13 @@ pub struct Decoder {
 impl Decoder {
     /// Expects a message of that kind.
     pub fn new(message: Message) -> Decoder {
-        Decoder { message, state: State::Head(vec![]), head: vec![], status: None, target: None }
+        let state = State::Head(vec![]);
+        Decoder { message, state, begun: false, status: None, target: None }
     }
 
     /// Whether the head has been read.
     pub fn has_head(&self) -> bool {
         !matches!(self.state, State::Head(_))
-    }
-
-    /// The head as it arrived; empty until it is complete.
-    pub fn head(&self) -> &[u8] {
-        &self.head
     }
 
     /// Whether the message is complete: nothing more belongs to it.
@@ -129,6 +143,7 @@ impl Decoder {
 
     /// Takes the next bytes and hands every piece of body to `body`.
     pub fn push(&mut self, mut bytes: &[u8], mut body: impl FnMut(&[u8])) {
+        self.begun |= !bytes.is_empty();
         while !bytes.is_empty() {
             let used = match &mut self.state {
                 State::Head(_) => self.head_bytes(bytes),
@@ -137,10 +152,8 @@ impl Decoder {
                     body(&bytes[..count]);
                     *left -= count as u64;
                     if *left == 0 {
-                        self.state = match self.state {
-                            State::ChunkData { .. } => State::ChunkEnd,
-                            _ => State::Complete,
-                        };
+                        let in_chunk = matches!(self.state, State::ChunkData { .. });
+                        self.state = if in_chunk { State::ChunkEnd } else { State::Complete };
                     }
                     count
                 }
@@ -148,55 +161,57 @@ impl Decoder {
                     body(bytes);
                     bytes.len()
                 }
-                State::ChunkSize { digits, left } => match char::from(bytes[0]).to_digit(16) {
-                    Some(_) if *digits == 16 => {
-                        self.state = State::Malformed(Malformed::ChunkSizeTooLong);
-                        1
-                    }
-                    Some(digit) => {
-                        (*digits, *left) = (*digits + 1, *left << 4 | u64::from(digit));
-                        1
-                    }
-                    // curl's numbers have a sign.
-                    None if *digits == 0 || i64::try_from(*left).is_err() => {
-                        self.state = State::Malformed(Malformed::ChunkSize);
-                        1
-                    }
-                    None => {
-                        self.state = State::ChunkExtension { left: *left };
-                        0
-                    }
-                },
-                State::ChunkExtension { left } => {
-                    match (bytes[0], *left) {
-                        (b'\n', 0) => self.state = State::Trailer(vec![]),
-                        (b'\n', left) => self.state = State::ChunkData { left },
-                        _ => {}
-                    }
-                    1
-                }
-                State::ChunkEnd => {
-                    match bytes[0] {
-                        b'\n' => self.state = SIZE,
-                        b'\r' => {}
-                        _ => self.state = State::Malformed(Malformed::ChunkEnd),
-                    }
-                    1
-                }
-                State::Trailer(line) => {
-                    line.push(bytes[0]);
-                    if line.ends_with(b"\n") {
-                        self.state = match line[..] {
-                            [b'\r', b'\n'] | [b'\n'] => State::Complete,
-                            _ => State::Trailer(vec![]),
-                        };
-                    }
-                    1
-                }
+                State::ChunkSize { .. }
+                | State::ChunkExtension { .. }
+                | State::ChunkEnd
+                | State::Trailer(_) => self.chunk_framing(bytes[0]),
                 State::Complete | State::Malformed(_) => return,
             };
             bytes = &bytes[used..];
         }
+    }
+
+    /// Takes a byte of what stands between the data of two chunks, or after the last. Returns 1, or 0
+    /// if the byte is to be looked at again in the next state.
+    fn chunk_framing(&mut self, byte: u8) -> usize {
+        let next = match &mut self.state {
+            State::ChunkSize { digits, left } => match char::from(byte).to_digit(16) {
+                Some(_) if *digits == 16 => State::Malformed(Malformed::ChunkSizeTooLong),
+                Some(digit) => {
+                    (*digits, *left) = (*digits + 1, *left << 4 | u64::from(digit));
+                    return 1;
+                }
+                // curl keeps the size in a signed number of 64 bits.
+                None if *digits == 0 || i64::try_from(*left).is_err() => {
+                    State::Malformed(Malformed::ChunkSize)
+                }
+                None => {
+                    self.state = State::ChunkExtension { left: *left };
+                    return 0;
+                }
+            },
+            State::ChunkExtension { left } => match (byte, *left) {
+                (b'\n', 0) => State::Trailer(vec![]),
+                (b'\n', left) => State::ChunkData { left },
+                _ => return 1,
+            },
+            State::ChunkEnd => match byte {
+                b'\n' => SIZE,
+                b'\r' => return 1,
+                _ => State::Malformed(Malformed::ChunkEnd),
+            },
+            State::Trailer(line) => {
+                line.push(byte);
+                match line[..] {
+                    [b'\r', b'\n'] | [b'\n'] => State::Complete,
+                    [.., b'\n'] => State::Trailer(vec![]),
+                    _ => return 1,
+                }
+            }
+            _ => unreachable!("only called between chunks"),
+        };
+        self.state = next;
+        1
     }
 
     /// Collects the head; returns how many of `bytes` belong to it.
@@ -222,7 +237,6 @@ impl Decoder {
         };
         match parsed {
             Ok((httparse::Status::Complete(length), status, target, body)) => {
-                self.head = head[..length].to_vec();
                 self.status = status;
                 self.target = target;
                 self.state = match status {
@@ -240,44 +254,49 @@ impl Decoder {
         }
     }
 
-    /// How far the message got, now that its stream has ended in that way.
+    /// How far the message got, if its stream has ended in that way.
     pub fn reached(&self, end: End) -> Reached {
         match &self.state {
             State::Complete => Reached::Complete,
             State::Malformed(how) => Reached::Malformed(*how),
-            State::Head(head) if head.is_empty() && self.head.is_empty() => Reached::Nothing,
+            State::Head(_) if !self.begun => Reached::Nothing,
             State::UntilClose if end == End::Fin => Reached::Complete,
             State::Sized { left } => Reached::Cut { due: Some(*left) },
-            _ => Reached::Cut { due: None },
+            State::Head(_)
+            | State::UntilClose
+            | State::ChunkSize { .. }
+            | State::ChunkExtension { .. }
+            | State::ChunkData { .. }
+            | State::ChunkEnd
+            | State::Trailer(_) => Reached::Cut { due: None },
         }
     }
 
     /// What curl would say of this response.
     pub fn curl(&self, end: End) -> CurlExit {
-        let (exit, words) = match (self.reached(end), end) {
-            (Reached::Complete, _) => (0, String::new()),
-            (Reached::Malformed(how), _) => match how {
-                Malformed::Head => (1, "Received HTTP/0.9 when not allowed".into()),
-                Malformed::ChunkSize => {
-                    let words = "Illegal or missing hexadecimal sequence in chunked-encoding";
-                    (56, words.into())
-                }
-                Malformed::ChunkSizeTooLong => {
-                    (56, "Too long hexadecimal number in chunked-encoding".into())
-                }
-                Malformed::ChunkEnd => (56, "Malformed encoding found in chunked-encoding".into()),
-            },
-            (_, End::Reset) => (56, "Recv failure: Connection reset by peer".into()),
-            (_, End::Open) => (28, "Operation timed out".into()),
-            (Reached::Nothing, End::Fin) => (52, "Empty reply from server".into()),
+        let (exit, words): (u8, &str) = match (self.reached(end), end) {
+            (Reached::Complete, _) => (0, ""),
+            (Reached::Malformed(Malformed::Head), _) => (1, "Received HTTP/0.9 when not allowed"),
+            (Reached::Malformed(Malformed::ChunkSize), _) => {
+                (56, "Illegal or missing hexadecimal sequence in chunked-encoding")
+            }
+            (Reached::Malformed(Malformed::ChunkSizeTooLong), _) => {
+                (56, "Too long hexadecimal number in chunked-encoding")
+            }
+            (Reached::Malformed(Malformed::ChunkEnd), _) => {
+                (56, "Malformed encoding found in chunked-encoding")
+            }
+            (_, End::Reset) => (56, "Recv failure: Connection reset by peer"),
+            (_, End::Open) => (28, "Operation timed out"),
+            (Reached::Nothing, End::Fin) => (52, "Empty reply from server"),
             (Reached::Cut { due: Some(due) }, End::Fin) => {
-                (18, format!("transfer closed with {due} bytes remaining to read"))
+                (18, &format!("transfer closed with {due} bytes remaining to read"))
             }
             (Reached::Cut { due: None }, End::Fin) => {
-                (18, "transfer closed with outstanding read data remaining".into())
+                (18, "transfer closed with outstanding read data remaining")
             }
         };
-        CurlExit { exit, words }
+        CurlExit { exit, words: words.into() }
     }
 }
 
@@ -308,7 +327,7 @@ mod tests {
         let mut body = vec![];
         let mut whole = Decoder::new(Message::Response);
         whole.push(stream, |bytes| body.extend(bytes));
-        let mut again = vec![];
+        let mut again: Vec<u8> = vec![];
         let mut bytewise = Decoder::new(Message::Response);
         stream.iter().for_each(|&byte| bytewise.push(&[byte], |bytes| again.extend(bytes)));
         assert_eq!(body, again);
@@ -333,7 +352,7 @@ mod tests {
             (format!("{CHUNKED}xyz\r\n"), End::Fin, 56, "Illegal or missing hexadecimal"),
             (format!("{CHUNKED}{}\r\n", "1".repeat(17)), End::Fin, 56, "Too long hexadecimal"),
             (format!("{CHUNKED}3\r\nab"), End::Fin, 18, "outstanding read data"),
-            // A lone LF will do, and then a line of the page is a size.
+            // A lone line feed ends the chunk, and then a line of the page is taken for a size.
             (format!("{CHUNKED}3\r\nabc\n0000e13390 x\ny"), End::Fin, 18, "outstanding read data"),
             (format!("{CHUNKED}3\r\nabc\n\n"), End::Fin, 56, "Illegal or missing hexadecimal"),
             (format!("{CHUNKED}8000000000000000\r\n"), End::Fin, 56, "Illegal or missing"),

@@ -114,12 +114,6 @@ mod tests {
     use super::*;
     use crate::sent::wire::{CHUNK, Framing};
 
-    fn bytes(wire: &Wire) -> Vec<u8> {
-        let mut bytes = vec![0; wire.len() as usize];
-        wire.fill(0, &mut bytes);
-        bytes
-    }
-
     fn judge(wire: &Wire, arrived: &[u8], end: End) -> Reading {
         let mut judge = Judge::new(wire, Message::Response);
         judge.push(arrived);
@@ -129,7 +123,7 @@ mod tests {
     #[test]
     fn a_proxy_that_rechunks_is_exact() {
         let wire = Wire::response(Framing::Chunked, 100_000);
-        let body = bytes(&wire.body());
+        let body = wire.body().bytes();
         for head in [
             "HTTP/1.1 200 OK\r\nServer: other\r\n",
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n",
@@ -151,7 +145,7 @@ mod tests {
     #[test]
     fn a_hole_is_counted_in_the_stream_and_breaks_the_framing() {
         let wire = Wire::response(Framing::Chunked, 500_000);
-        let mut arrived = bytes(&wire);
+        let mut arrived = wire.bytes();
         arrived.drain(100_000..165_536);
         let reading = judge(&wire, &arrived, End::Fin);
         assert_eq!((reading.damage.missing(), reading.offsets), (65_536, Offsets::Stream));
@@ -163,7 +157,7 @@ mod tests {
         let wire = Wire::response(Framing::Chunked, 10 * CHUNK);
         let start = wire.chunk_at(wire.of_body(3 * CHUNK)).unwrap().header_at as usize;
         let end = wire.chunk_at(wire.of_body(4 * CHUNK)).unwrap().header_at as usize;
-        let mut arrived = bytes(&wire);
+        let mut arrived = wire.bytes();
         arrived.drain(start..end);
         let reading = judge(&wire, &arrived, End::Fin);
         assert_eq!((reading.curl.exit, reading.reached), (0, Reached::Complete));
@@ -174,7 +168,7 @@ mod tests {
     #[test]
     fn a_changed_byte_is_seen_in_a_stream_that_is_whole_otherwise() {
         let wire = Wire::response(Framing::Chunked, 200_000);
-        let mut arrived = bytes(&wire);
+        let mut arrived = wire.bytes();
         arrived[100_000] ^= 1;
         for portion in [1, 1000, 65_536, arrived.len()] {
             let mut judge = Judge::new(&wire, Message::Response);
@@ -187,7 +181,7 @@ mod tests {
     #[test]
     fn a_missing_end_is_no_exact_transfer() {
         let wire = Wire::response(Framing::Chunked, 1000);
-        let arrived = bytes(&wire);
+        let arrived = wire.bytes();
         let reading = judge(&wire, &arrived[..arrived.len() - 5], End::Fin);
         assert!(!reading.is_exact());
         assert_eq!(reading.damage.missing(), 5);

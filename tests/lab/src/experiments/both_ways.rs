@@ -4,12 +4,13 @@ use super::common::{
 };
 use super::rig::{self, Ended, FOREVER, Halt, Rig, Story};
 use crate::arrived::reading::Offsets;
-use crate::arrived::verdict::{Kind, Transfer, Verdict, thousands};
+use crate::arrived::verdict::{Kind, Transfer, Verdict};
 use crate::ends::Attempt;
 use crate::ends::backend::{Act, Backend, Gate, Route};
 use crate::ends::client::Client;
 use crate::kernel::net::Window;
 use crate::kernel::procfs;
+use crate::numbers::thousands;
 use crate::sent::wire::{Framing, Wire};
 use crate::subject::proxy::Spec;
 

@@ -2,11 +2,12 @@
 
 use super::rig::{self, Ended, FOREVER, Halt, Rig, SETTLE};
 use crate::arrived::http::End;
-use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict, thousands};
+use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
 use crate::ends::Attempt;
 use crate::ends::backend::{Backend, Progress, Route};
 use crate::ends::client::Client;
 use crate::kernel::net::{self, Window};
+use crate::numbers::thousands;
 use crate::sent::wire::{Framing, Wire};
 
 /// A page that the kernel's buffers take at once, whether anybody reads or not, in bytes.

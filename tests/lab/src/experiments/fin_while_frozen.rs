@@ -1,9 +1,10 @@
 use super::Experiment;
 use super::common::read_to_the_end;
 use super::rig::{Halt, Rig, Story};
-use crate::arrived::verdict::{Verdict, thousands};
+use crate::arrived::verdict::Verdict;
 use crate::ends::backend::{Act, Gate, Route};
 use crate::kernel::net::Window;
+use crate::numbers::thousands;
 use crate::sent::wire::{Framing, Wire};
 use crate::subject::proxy::Spec;
 

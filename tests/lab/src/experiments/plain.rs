@@ -1,9 +1,10 @@
 use super::Experiment;
 use super::common::SHORT;
 use super::rig::{FOREVER, Halt, Rig, Story};
-use crate::arrived::verdict::{Verdict, thousands};
+use crate::arrived::verdict::Verdict;
 use crate::ends::backend::Route;
 use crate::kernel::net::Window;
+use crate::numbers::thousands;
 use crate::sent::wire::{Framing, Wire};
 use crate::subject::proxy::Spec;
 

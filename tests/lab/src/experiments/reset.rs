@@ -3,10 +3,11 @@ use std::time::Instant;
 use super::Experiment;
 use super::common::{ask_for_small, done_if, flood, small_page};
 use super::rig::{DEADLINE, Ended, FOREVER, Halt, Rig, Story};
-use crate::arrived::verdict::{Kind, Verdict, size};
+use crate::arrived::verdict::{Kind, Verdict};
 use crate::ends::backend::Route;
 use crate::kernel::net::Window;
 use crate::kernel::procfs::{self, Vitals};
+use crate::numbers::size;
 use crate::sent::wire::{Framing, Wire};
 use crate::subject::proxy::Spec;
 

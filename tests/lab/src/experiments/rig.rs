@@ -14,13 +14,14 @@ use nix::sys::signal::Signal;
 use serde::Serialize;
 
 use crate::arrived::http::Reached;
-use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
+use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
 use crate::ends::Attempt;
 use crate::ends::backend::{Backend, Route};
 use crate::ends::client::Client;
 use crate::kernel::net::{Moved, Window};
 use crate::kernel::procfs::{self, LISTEN, Socket, Tables};
 use crate::kernel::wait::true_within;
+use crate::numbers::{size, thousands};
 use crate::sent::wire::Wire;
 use crate::subject::proxy::{Proxy, Spec, StartFailure};
 

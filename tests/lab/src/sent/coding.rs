@@ -1,10 +1,15 @@
 //! Position-coded bodies: every 16 bytes name their own offset.
 //!
-//! A body is a run of *cells*, each a line of 16 bytes: ten hexadecimal digits (the cell's own
-//! offset in the body), a space, four letters drawn from that offset, and a newline. So a body that
-//! was saved to a file can be read by eye, and a program that sees any whole cell knows where in the
-//! body it belongs. The letters make neighbouring cells differ in more than their last digits; they
-//! also tell a cell from bytes that look like one by chance.
+//! A body is a series of *cells*. Each is a line of 16 bytes: ten hexadecimal digits, which are the
+//! cell's own offset in the body, a space, four letters computed from that offset, and a line feed:
+//!
+//! ```text
+//! 0000000020 omjz
+//! ```
+//!
+//! You can read a saved body by eye, and a program that sees any whole cell knows where in the body it
+//! belongs. The letters make neighbors differ in more than their last digits, and they tell a real
+//! cell from bytes that look like one by chance.
 
 /// Bytes in one cell.
 pub const CELL: usize = 16;
@@ -43,7 +48,7 @@ pub fn fill(offset: u64, buffer: &mut [u8]) {
     }
 }
 
-/// The offset that 16 bytes name, or `None` where they are not a whole cell.
+/// The offset that these 16 bytes name. `None`: they are not a whole cell.
 pub fn offset_named_by(bytes: &[u8]) -> Option<u64> {
     let bytes: &[u8; CELL] = bytes.get(..CELL)?.try_into().ok()?;
     if bytes[10] != b' ' || bytes[15] != b'\n' {

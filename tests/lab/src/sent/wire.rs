@@ -1,7 +1,16 @@
 //! What one side sends, as one stream of known bytes: a head, then a framed, position-coded body.
 //!
-//! Nothing is stored: any part of the stream is computed from its offset, so a stream may be as long
-//! as a test needs.
+//! Nothing is stored: every byte is computed from its offset, so a stream may be as long as a test
+//! needs. A chunked response looks like this:
+//!
+//! ```text
+//! HTTP/1.1 200 OK … \r\n\r\n   the head
+//! 753b\r\n                      header of chunk 0: its size in hexadecimal, 30,011
+//! 0000000000 HbaL\n…           30,011 bytes of body
+//! \r\n753b\r\n                  line end of chunk 0, header of chunk 1
+//! …
+//! 0\r\n\r\n                     the last chunk is empty: the end
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +19,11 @@ use serde::Serialize;
 
 use crate::sent::coding;
 
-/// How the end of a body is told (RFC 9112, section 6).
+/// How a sender says where a body ends (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
-    /// `Transfer-Encoding: chunked`: each part is preceded by its size, and a part of size 0 ends it.
+    /// `Transfer-Encoding: chunked`: the body comes in parts, each after its size. Size 0 is the end.
     Chunked,
     /// `Content-Length`: the head says how many bytes follow.
     ContentLength,
@@ -22,11 +31,12 @@ pub enum Framing {
     Close,
 }
 
-/// The data bytes in one chunk. A prime, so that no power of two that programs read by is ever a
-/// whole number of chunks: a hole then lands inside a chunk, where it does damage.
+/// The data bytes in one chunk. It is a prime number because programs read in blocks of 4,096 or 65,536
+/// bytes: if a chunk divided such a block, a lost block could be a number of whole chunks, and the
+/// framing around the hole would still fit together.
 pub const CHUNK: u64 = 30_011;
 
-/// The body size of a stream that has no end yet. Its ten hexadecimal digits bound it.
+/// The body size of a stream that has no end yet. More would not fit into a cell's ten digits.
 const ENDLESS: u64 = 1 << 40;
 
 /// One chunk, as positions in the stream.
@@ -45,7 +55,7 @@ pub struct Chunk {
 pub struct Wire {
     head: Arc<[u8]>,
     framing: Framing,
-    /// Bytes of body. Shared, because a stream without an end gets one later.
+    /// Bytes of body. Clones share it, because an endless stream gets its end later.
     size: Arc<AtomicU64>,
 }
 
@@ -86,7 +96,7 @@ impl Wire {
         Wire { head: head.into_bytes().into(), framing, size: Arc::new(AtomicU64::new(size)) }
     }
 
-    /// Gives an endless stream its end: after the chunk in which offset `at` of the stream lies.
+    /// Gives an endless stream an end, after the chunk that holds offset `at` of the stream.
     pub fn end_after(&self, at: u64) {
         let chunks = at.saturating_sub(self.head_len()).div_ceil(self.stride()).max(1);
         self.size.store(chunks * CHUNK, Ordering::SeqCst);
@@ -128,7 +138,7 @@ impl Wire {
         self.len() == 0
     }
 
-    /// How the body's end is told.
+    /// How it says where the body ends.
     pub fn framing(&self) -> Framing {
         self.framing
     }
@@ -138,8 +148,15 @@ impl Wire {
         chunk_header(CHUNK).len() as u64 + CHUNK + 2
     }
 
-    /// Writes the bytes of the stream from `at` on into `buffer`; returns how many there were before
-    /// the end.
+    /// The whole stream, which must have an end.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len() as usize];
+        self.fill(0, &mut bytes);
+        bytes
+    }
+
+    /// Writes the bytes of the stream from `at` on into `buffer`. Returns how many it wrote: fewer than
+    /// the buffer holds, if the stream ends.
     pub fn fill(&self, at: u64, buffer: &mut [u8]) -> usize {
         let end = self.len();
         let mut at = at;
@@ -152,7 +169,7 @@ impl Wire {
         done
     }
 
-    /// Fills as far as the piece (head, data, header, line end) goes in which `at` lies.
+    /// Writes the rest of the piece that offset `at` is in: the head, a header, data, or a line end.
     fn fill_piece(&self, at: u64, buffer: &mut [u8]) -> usize {
         let copy = |piece: &[u8], from: u64, buffer: &mut [u8]| {
             let piece = &piece[from as usize..];
@@ -181,7 +198,7 @@ impl Wire {
         };
         if within >= size {
             let after = within - size;
-            // A last, shorter chunk is followed by the end at once.
+            // Only the last data chunk can be shorter than CHUNK: then the end follows its line end.
             return if after < 2 {
                 copy(b"\r\n", after, buffer)
             } else {
@@ -200,7 +217,7 @@ impl Wire {
         byte[0]
     }
 
-    /// Where in the stream the byte at `offset` of the body is.
+    /// Offset in the stream of the byte at `offset` of the body.
     pub fn of_body(&self, offset: u64) -> u64 {
         self.head_len()
             + match self.framing {
@@ -230,8 +247,8 @@ impl Wire {
         }
     }
 
-    /// The chunk in which the byte at `at` of the stream lies; `None` in the head, in the end, or
-    /// where nothing is chunked.
+    /// The chunk that offset `at` of the stream is in. `None` in the head and in the last, empty chunk,
+    /// and for other framings.
     pub fn chunk_at(&self, at: u64) -> Option<Chunk> {
         let within = at.checked_sub(self.head_len())?;
         let index = within / self.stride();
@@ -254,18 +271,11 @@ fn chunk_header(size: u64) -> String {
 mod tests {
     use super::*;
 
-    fn whole(wire: &Wire) -> Vec<u8> {
-        let mut bytes = vec![0; wire.len() as usize];
-        assert_eq!(wire.fill(0, &mut bytes), bytes.len());
-        bytes
-    }
-
     #[test]
     fn a_chunked_stream_is_what_the_rfc_says() {
         let size = 2 * CHUNK + 5;
         let wire = Wire::response(Framing::Chunked, size);
-        let mut body = vec![0; size as usize];
-        coding::fill(0, &mut body);
+        let body = wire.body().bytes();
         let mut expected = wire.head.to_vec();
         for chunk in body.chunks(CHUNK as usize) {
             expected.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
@@ -273,7 +283,7 @@ mod tests {
             expected.extend(b"\r\n");
         }
         expected.extend(b"0\r\n\r\n");
-        assert!(whole(&wire) == expected);
+        assert!(wire.bytes() == expected);
         let chunk = wire.chunk_at(wire.of_body(CHUNK)).unwrap();
         assert_eq!((chunk.index, chunk.size), (1, CHUNK));
         assert_eq!(&expected[chunk.header_at as usize..][..6], b"753b\r\n");
@@ -284,7 +294,7 @@ mod tests {
         for framing in [Framing::Chunked, Framing::ContentLength, Framing::Close] {
             for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17] {
                 let wire = Wire::response(framing, size);
-                let bytes = whole(&wire);
+                let bytes = wire.bytes();
                 for offset in (0..size).step_by(997).chain(size.checked_sub(1)) {
                     let at = wire.of_body(offset);
                     assert_eq!(
@@ -304,6 +314,6 @@ mod tests {
         let wire = Wire::endless_response();
         wire.end_after(wire.of_body(5 * CHUNK + 7));
         assert_eq!(wire.body_len(), 6 * CHUNK);
-        assert!(whole(&wire).ends_with(b"\r\n0\r\n\r\n"));
+        assert!(wire.bytes().ends_with(b"\r\n0\r\n\r\n"));
     }
 }

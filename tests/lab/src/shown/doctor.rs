@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use crate::arrived::verdict::size;
 use crate::kernel::net::{self, Window};
 use crate::kernel::procfs;
+use crate::numbers::size;
 use anyhow::Result;
 use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::arrived::http::{Decoder, End, Message};
 use crate::arrived::reading::Judge;
-use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict, size, thousands};
+use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
 use crate::kernel::net::{self, Window};
 use crate::kernel::procfs;
+use crate::numbers::{size, thousands};
 use crate::sent::wire::{Framing, Wire};
 use crate::shown::report::{strip, word};
 use anstream::{eprintln, println};

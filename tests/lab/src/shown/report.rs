@@ -6,9 +6,10 @@ use anstyle::{AnsiColor, Style};
 
 use crate::arrived::align::Segment;
 use crate::arrived::reading::Offsets;
-use crate::arrived::verdict::{Direction, Kind, Transfer, thousands};
+use crate::arrived::verdict::{Direction, Kind, Transfer};
 use crate::experiments::{self, Outcome};
 use crate::ladder::ladder;
+use crate::numbers::thousands;
 
 /// The style in which a verdict is written.
 pub fn style(kind: Kind) -> Style {

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::arrived::verdict::{Kind, in_words, thousands};
+use crate::arrived::verdict::Kind;
 use crate::experiments::{self, Outcome};
 use crate::ladder::matrix;
 use crate::ladder::{Step, ladder};
+use crate::numbers::{in_words, thousands};
 use crate::shown::report::{self, bold, faint, paint, strip, style, word};
 use crate::subject::proxy::Spec;
 use anstream::println;

@@ -1,0 +1,49 @@
+//! How numbers are written for people.
+
+/// A number with its thousands set apart: 1,234,567.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of bytes: 1 byte, 1,234,567 bytes.
+pub fn bytes(number: u64) -> String {
+    format!("{} {}", thousands(number), if number == 1 { "byte" } else { "bytes" })
+}
+
+/// Bytes as MiB with one decimal, or as KiB where that would be too coarse.
+pub fn size(bytes: u64) -> String {
+    if bytes >= 1 << 20 {
+        format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    } else {
+        format!("{} KiB", bytes.div_ceil(1024))
+    }
+}
+
+/// A small number in words, as the book writes it: four, thirteen. From 21 on, in digits.
+pub fn in_words(number: usize) -> String {
+    let words = "zero one two three four five six seven eight nine ten eleven twelve thirteen \
+        fourteen fifteen sixteen seventeen eighteen nineteen twenty";
+    words.split(' ').nth(number).map_or_else(|| number.to_string(), str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!((bytes(1), bytes(1000)), ("1 byte".into(), "1,000 bytes".into()));
+        assert_eq!(size(3 << 19), "1.5 MiB");
+    }
+}
