@@ -69,14 +69,14 @@ impl Program {
         Program::start_as_is(command)
     }
 
-    /// The same with both outputs in one, in [`Program::stdout`], in the order in which they are
-    /// written: what a terminal shows.
+    /// Starts a command with both outputs in one, in [`Program::stdout`], in the order in which they
+    /// are written: what a terminal shows. What it reads on stdin is for the caller to choose.
     ///
     /// # Errors
     /// When the command cannot be run.
     pub fn start_in_terminal(mut command: Command) -> io::Result<Program> {
         let (reader, writer) = pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        command.stdout(writer.try_clone()?).stderr(writer);
         let mut program = Program::start_as_is(command)?;
         program.stdout = Output::follow(reader);
         Ok(program)
