@@ -2,8 +2,6 @@
 //! made from its source, and here each is found to be there; what a terminal shows is run again
 //! (`transcripts`). `cargo book check` builds the book besides.
 
-mod transcripts;
-
 use std::path::Path;
 
 use lab::experiments;

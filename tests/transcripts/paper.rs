@@ -1,42 +1,66 @@
-//! A transcript on paper: how it is written, and when a terminal still shows what it says.
+//! When a terminal still shows what its transcript says.
 //!
-//! Commands are compared as they are. Of the output, a transcript says with its masks what may differ
-//! from run to run or from machine to machine; all else must be the same. An exit status, which is
-//! what `$ echo $?` prints, is never masked.
+//! Commands are compared as they are. Of the output, a transcript's masks say what may differ from
+//! run to run or from machine to machine: a mask changes a line of the transcript and a line of what
+//! happened in the same way, so that only the rest is compared. An exit status, which is what
+//! `$ echo $?` prints, is never masked.
+//!
+//! | mask | a line | as it is compared |
+//! |---|---|---|
+//! | `numbers` | `connection 1: sent all 2,097,809 bytes in 0.14 s` | `connection #: sent all # bytes in # s` |
+//! | | `  ███▒··▒▒····▒` | `‹strip›` |
+//! | | `006bf3d0: 3030 3662 6563 … .0000ecef80` | `‹bytes›`, any number of lines |
+//! | `milliseconds` | `… timed out after 2001 milliseconds …` | `… timed out after # milliseconds …` |
+//! | `departures` | `… Broken pipe (os error 32)` | `… ‹gone›` |
+//! | `gaps` | `hole: # gaps, …; curl: (#) Malformed …` | `hole: ‹gaps›; curl: ‹56 or 18›` |
+//! | | `missing: # bytes, from # to #` | `missing: ‹gap›`, any number of lines |
+//! | `hole-or-tail` | `truncated: the last # bytes are missing …` | `‹lost›` |
+//! | `evidence` | the bytes around a jump, and empty lines | nothing |
+//! | `page` | any line | `…`, any number of lines |
+//! | `out-of-place` | `line #: 0000ebffb0 QazU` | `line #: ‹line›` |
+//! | `wait-channel` | `S+   wait_woken       02-naive-epoll` | `S+ ‹where› 02-naive-epoll` |
+//! | `data` | `write(5, "R\n0000417730 yP8k\n"..., 65536) = 8245` | `write(5, "‹data›"..., 65536) = 8245` |
+//! | `writes` | `write(#, "‹data›"..., #) = #`, and `--` | nothing |
+//! | `refusals` | `write(#, "‹data›"..., #) = -# EAGAIN (…)` | `write(#, "‹data›"..., #)` |
+//! | `interest` | `epoll_ctl(#, EPOLL_CTL_MOD, #, …) = #` | the same for all, any number of lines |
+//!
+//! The words of a tool whose version is not the one in the header are not compared either.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use crate::transcripts::scenes::Scene;
-use crate::transcripts::stage::{self, ROOT, Tool};
-
-/// What is expected of one transcript.
-pub struct Paper {
-    pub name: &'static str,
-    /// What may differ, in the words of the header. Empty: nothing.
-    pub may_differ: &'static str,
-    /// How it may: each makes lines that may stand for each other the same.
-    pub masks: &'static [fn(&str) -> String],
-}
+use crate::script::{Paper, Scene, directory};
+use crate::tools::{self, WORDS_DIFFER};
 
 /// One terminal as it came out.
 pub struct Recording {
-    pub name: &'static str,
+    /// The name of its transcript.
+    pub name: String,
     pub text: String,
-    /// The bug showed, but not in the way of which the book tells: only the commands can be compared.
-    pub unusual: bool,
 }
 
-/// Whether a terminal shows what the transcript says.
-pub enum Verdict {
-    Same,
-    Different(String),
+/// A way in which lines may differ and still be the same.
+pub struct Mask {
+    /// What a header calls it.
+    pub name: &'static str,
+    apply: fn(&str) -> String,
 }
 
-/// Where the transcripts are.
-pub fn directory() -> PathBuf {
-    Path::new(ROOT).join("book/transcripts")
-}
+/// All masks.
+pub static MASKS: [Mask; 13] = [
+    Mask { name: "numbers", apply: numbers },
+    Mask { name: "milliseconds", apply: milliseconds },
+    Mask { name: "departures", apply: departures },
+    Mask { name: "gaps", apply: gaps },
+    Mask { name: "hole-or-tail", apply: hole_or_tail },
+    Mask { name: "evidence", apply: evidence },
+    Mask { name: "page", apply: page },
+    Mask { name: "out-of-place", apply: out_of_place },
+    Mask { name: "wait-channel", apply: wait_channel },
+    Mask { name: "data", apply: data },
+    Mask { name: "writes", apply: writes },
+    Mask { name: "refusals", apply: refusals },
+    Mask { name: "interest", apply: interest },
+];
 
 /// A line, as it is compared and as it is.
 struct Line<'t> {
@@ -46,78 +70,61 @@ struct Line<'t> {
 }
 
 impl Paper {
-    fn path(&self) -> PathBuf {
-        directory().join(format!("{}.txt", self.name))
+    /// The file, as it is called in messages.
+    pub fn file(&self) -> String {
+        format!("book/transcripts/{}.txt", self.name)
     }
 
-    /// Writes what was recorded.
-    pub fn write(&self, scene: &Scene, recording: &Recording) -> Result<(), String> {
-        let mut machine = stage::machine();
-        for tool in [Tool::Curl, Tool::Strace] {
-            if let Some(version) = scene.needs.contains(&tool).then(|| tool.version()).flatten() {
-                machine += &format!(", {} {version}", tool.name());
-            }
+    /// Writes what was recorded. Of the header, only the line `machine` changes.
+    pub fn write(&self, scene: &Scene, recording: &str) -> Result<(), String> {
+        let mut text = String::new();
+        for (key, value) in self.transcript.header.iter().filter(|(key, _)| key != "machine") {
+            text += &format!("# {key}: {value}\n");
         }
-        let mut text = format!("# scene: {}\n# machine: {machine}\n", scene.name);
-        if !self.may_differ.is_empty() {
-            text += &format!("# may-differ: {}\n", self.may_differ);
-        }
-        text += "---\n";
-        text += &recording.text;
-        fs::write(self.path(), text).map_err(|error| format!("{}: {error}", self.path().display()))
+        text += &format!("# machine: {}\n---\n{recording}", tools::machine(&scene.needs));
+        let path = directory().join(format!("{}.txt", self.name));
+        fs::write(path, text).map_err(|error| format!("{}: {error}", self.file()))
     }
 
     /// Compares what happened with what is on paper.
-    pub fn compare(&self, recording: &Recording) -> Verdict {
-        let file = format!("book/transcripts/{}.txt", self.name);
-        let Ok(paper) = fs::read_to_string(self.path()) else {
-            return Verdict::Different(format!("{file} cannot be read: {HOW_TO_BLESS}"));
-        };
-        let Some(begin) = paper.lines().position(|line| line == "---") else {
-            return Verdict::Different(format!("{file} has no line `---`: {HOW_TO_BLESS}"));
-        };
-        let other_words = [Tool::Curl, Tool::Strace].map(|tool| {
-            let there = paper.lines().take(begin).any(|line| {
-                let version = tool.version().unwrap_or_default();
-                line.starts_with("# machine:")
-                    && line.ends_with(&format!("{} {version}", tool.name()))
-                    || line.contains(&format!("{} {version},", tool.name()))
-            });
-            !there
-        });
-        let expected: Vec<_> = (1..).zip(paper.lines()).skip(begin + 1).collect();
-        let got: Vec<_> = (1..).zip(recording.text.lines()).collect();
-        let masked = |lines| self.masked(lines, other_words, recording.unusual);
-        let (expected, got) = (masked(expected), masked(got));
-        let length = expected.len().max(got.len());
+    pub fn compare(&self, recording: &str) -> Result<(), String> {
+        let first = self.transcript.header.len() + 2;
+        let expected = self.masked((first..).zip(self.transcript.text.lines()));
+        let got = self.masked((1..).zip(recording.lines()));
         let differs = |&at: &usize| {
             expected.get(at).map(|line| &line.masked) != got.get(at).map(|line| &line.masked)
         };
-        let Some(at) = (0..length).find(differs) else { return Verdict::Same };
-        let number = expected.get(at).map_or(paper.lines().count(), |line| line.number);
+        let length = expected.len().max(got.len());
+        let Some(at) = (0..length).find(differs) else { return Ok(()) };
+        let end = first + self.transcript.text.lines().count();
         let show = |lines: &[Line]| {
             lines.get(at).map_or("(nothing more)".into(), |line| line.text.to_string())
         };
-        Verdict::Different(format!(
-            "{file}, line {number}, does not show what happens{}:\n  expected: {}\n  got:      {}\n\
+        let masks: Vec<_> = self.masks.iter().map(|mask| mask.name).collect();
+        Err(format!(
+            "{}:{}: this is not what happens{}:\n  expected: {}\n  got:      {}\n\
              All of it now:\n{}\n{HOW_TO_BLESS}",
-            match self.may_differ {
-                "" => String::new(),
-                what => format!(" ({what} may differ)"),
+            self.file(),
+            expected.get(at).map_or(end, |line| line.number),
+            if masks.is_empty() {
+                String::new()
+            } else {
+                format!(" (masks: {})", masks.join(", "))
             },
             show(&expected),
             show(&got),
-            recording.text.lines().map(|line| format!("  | {line}\n")).collect::<String>(),
+            recording.lines().map(|line| format!("  | {line}\n")).collect::<String>(),
         ))
     }
 
     /// The lines as they are compared.
-    fn masked<'t>(
-        &self,
-        lines: Vec<(usize, &'t str)>,
-        [other_curl, other_strace]: [bool; 2],
-        only_commands: bool,
-    ) -> Vec<Line<'t>> {
+    fn masked<'t>(&self, lines: impl Iterator<Item = (usize, &'t str)>) -> Vec<Line<'t>> {
+        let machine = self.transcript.header("machine").unwrap_or_default();
+        let [other_curl, other_strace] = WORDS_DIFFER.map(|name| {
+            let version = tools::named(name).ok().and_then(tools::Tool::version);
+            let now = format!("{name} {}", version.unwrap_or_default());
+            !machine.split(", ").any(|part| part == now)
+        });
         let mut masked: Vec<Line> = vec![];
         let (mut is_status, mut goes_on) = (false, false);
         for (number, text) in lines {
@@ -126,12 +133,8 @@ impl Paper {
             let mut line = text.to_string();
             if text.starts_with("$ ") && COMPUTED.iter().any(|tool| text[2..].starts_with(tool)) {
                 line = numbers(text);
-            } else if is_command || is_status {
-                if only_commands && is_status {
-                    line.clear();
-                }
-            } else {
-                line = self.masks.iter().fold(line, |line, mask| mask(&line));
+            } else if !is_command && !is_status {
+                line = self.masks.iter().fold(line, |line, mask| (mask.apply)(&line));
                 if other_curl && line.starts_with("curl: (") {
                     line = line.split_inclusive(')').next().unwrap_or_default().into();
                 }
@@ -139,13 +142,10 @@ impl Paper {
                     line = line.split('(').next().unwrap_or_default().into();
                 }
             }
-            let is_shown = (is_command || !only_commands) && line != NOTHING;
             is_status = text == "$ echo $?";
-            // Nothing but dots: any number of lines of which a mask has made nothing else.
-            let again = line == ANY && masked.last().is_some_and(|last| last.masked == ANY);
-            let repeated =
-                line.ends_with(REPEATED) && masked.last().is_some_and(|last| last.masked == line);
-            if is_shown && !again && !repeated {
+            let may_repeat = line == ANY || line.ends_with(REPEATED);
+            let is_repeated = may_repeat && masked.last().is_some_and(|last| last.masked == line);
+            if line != NOTHING && !is_repeated {
                 masked.push(Line { number, masked: line, text });
             }
         }
@@ -153,14 +153,15 @@ impl Paper {
     }
 }
 
-const HOW_TO_BLESS: &str =
-    "If this is right, `BLESS=1 cargo test --test book` records it; then read what it has changed.";
+/// What to do about a difference.
+pub const HOW_TO_BLESS: &str = "If this is right, `BLESS=1 cargo test --test transcripts` records it; \
+    then read what it has changed.";
 
 /// Commands whose numbers the reader takes from what the terminal has shown before.
 const COMPUTED: [&str; 3] = ["sed ", "xxd ", "header="];
 
 /// A line of which nothing is compared, and of which there may be any number.
-pub const ANY: &str = "…";
+const ANY: &str = "…";
 
 /// What a mask puts behind a line that may come any number of times.
 const REPEATED: &str = " (and so on)";
@@ -172,7 +173,7 @@ const NOTHING: &str = "(nothing)";
 
 /// Numbers that depend on the kernel or on time, with their units; the bytes in a hex view; and
 /// the strip that shows where bytes are missing. Names of steps and addresses stay.
-pub fn numbers(line: &str) -> String {
+fn numbers(line: &str) -> String {
     let plain = line.trim_start();
     if !plain.is_empty() && plain.chars().all(|char| "█▒·".contains(char)) {
         return "‹strip›".into();
@@ -224,7 +225,7 @@ fn without_digits(word: &str) -> String {
 /// How many gaps a loss is made of, in which chunks they begin and end, and which of two things curl
 /// says of a hole. After a first refusal the kernel may take a little more; and where it lets curl's
 /// count come out at a line feed of the page, curl says 18 and not 56.
-pub fn gaps(line: &str) -> String {
+fn gaps(line: &str) -> String {
     for kind in ["hole: ", "truncated: ", "swallowed: "] {
         if line.starts_with(kind) {
             let said = line.split_once("; curl").map_or("", |(_, said)| said);
@@ -252,27 +253,36 @@ fn of_a_hole(said: &str) -> String {
     said.replace(bad, "‹56 or 18›").replace(short, "‹56 or 18›")
 }
 
-/// What a client by hand says of lost bytes: how they are lost is the kernel's.
-pub fn lost(line: &str) -> String {
+/// How bytes are lost: with others behind them, or at the end. It is the kernel's to decide.
+fn hole_or_tail(line: &str) -> String {
     match line.starts_with("hole: ") || line.starts_with("truncated: ") {
         true => "‹lost›".into(),
         false => line.to_string(),
     }
 }
 
+/// The bytes on both sides of a jump, behind `numbers`. Without bytes after a gap, there are none.
+fn evidence(line: &str) -> String {
+    let is_evidence = line.starts_with("After # bytes the stream jumps ")
+        || line.starts_with("‹bytes›")
+        || line.contains(" here it jumps ")
+        || line.is_empty();
+    if is_evidence { NOTHING.into() } else { line.to_string() }
+}
+
 /// Lines of the page, cut or whole.
-pub fn page(_line: &str) -> String {
+fn page(_line: &str) -> String {
     ANY.into()
 }
 
 /// The words for a connection that the other end has left: which of them depends on who is faster.
-pub fn departure(line: &str) -> String {
+fn departures(line: &str) -> String {
     let (reset, broken) = ("Connection reset by peer (os error 104)", "Broken pipe (os error 32)");
     line.replace(reset, "‹gone›").replace(broken, "‹gone›")
 }
 
 /// How long curl has waited.
-pub fn milliseconds(line: &str) -> String {
+fn milliseconds(line: &str) -> String {
     match line.split_once("timed out after ") {
         Some((before, after)) => {
             let rest = after.trim_start_matches(|char: char| char.is_ascii_digit());
@@ -283,24 +293,15 @@ pub fn milliseconds(line: &str) -> String {
 }
 
 /// The first line of a page that is out of place.
-pub fn out_of_place(line: &str) -> String {
+fn out_of_place(line: &str) -> String {
     match line.starts_with("line #: ") {
         true => "line #: ‹line›".into(),
         false => line.to_string(),
     }
 }
 
-/// How a connection of the backend ended: either of the two ways.
-pub fn over(line: &str) -> String {
-    let lost = line.starts_with("connection #: after # of # bytes: ‹gone›");
-    match lost || line.starts_with("connection #: sent all # bytes") {
-        true => "connection #: ‹over›".into(),
-        false => line.to_string(),
-    }
-}
-
 /// Where the kernel lets a process sleep, in its own words.
-pub fn wait_channel(line: &str) -> String {
+fn wait_channel(line: &str) -> String {
     let words: Vec<_> = line.split_whitespace().collect();
     match words[..] {
         [stat, _, name] if stat != "STAT" => format!("{stat} ‹where› {name}"),
@@ -309,23 +310,24 @@ pub fn wait_channel(line: &str) -> String {
 }
 
 /// Data, as strace shows it.
-pub fn data(line: &str) -> String {
+fn data(line: &str) -> String {
     match (line.split_once('"'), line.rsplit_once('"')) {
         (Some((before, _)), Some((_, after))) => format!("{before}\"‹data›\"{after}"),
         _ => line.to_string(),
     }
 }
 
-/// Writes that the kernel took something of, however many, and what grep puts between two finds.
-pub fn writes(line: &str) -> String {
-    match line.starts_with("write(") && line.ends_with("= #") || line == "--" {
+/// Writes that have come back, however many, and what grep puts between two finds.
+fn writes(line: &str) -> String {
+    let is_taken = line.ends_with("= #") || line.contains("EAGAIN");
+    match line.starts_with("write(") && is_taken || line == "--" {
         true => NOTHING.into(),
         false => line.to_string(),
     }
 }
 
 /// Writes, taken or refused.
-pub fn refused(line: &str) -> String {
+fn refusals(line: &str) -> String {
     match line.starts_with("write(") {
         true => line.split(" = ").next().unwrap_or_default().into(),
         false => line.to_string(),
@@ -333,7 +335,7 @@ pub fn refused(line: &str) -> String {
 }
 
 /// Changes of what epoll watches a descriptor for, however many.
-pub fn interest(line: &str) -> String {
+fn interest(line: &str) -> String {
     match line.contains("EPOLL_CTL_MOD") {
         true => format!("epoll_ctl(#, EPOLL_CTL_MOD, …){REPEATED}"),
         false => line.to_string(),

@@ -1,26 +1,38 @@
 //! Where a scene is played: an empty directory, free ports, and programs that never outlive it.
 //!
-//! A command is written as the reader types it and run by `sh`, with these differences: a
-//! program that cargo would start is started directly, so that cargo's own lines are missing; the
-//! ports 8080 and 9000 stand for free ones, in the command and in what is shown; and curl sees no
-//! configuration of the user's.
+//! A command is shown as the reader types it, and run by `sh` in another form. What is run differs so:
+//!
+//! | shown | run | because |
+//! |---|---|---|
+//! | `cargo run --bin 01-blocking` | `exec …/01-blocking 127.0.0.1:0 127.0.0.1:41017` | cargo would print lines of its own, and ports must be free |
+//! | `strace … target/debug/01-blocking` | `exec strace … …/01-blocking 127.0.0.1:0 127.0.0.1:41017` | the same |
+//! | `cargo lab backend --size 2M` | `exec …/lab backend --size 2M 127.0.0.1:0` | the same |
+//! | … where cues lead it | `… --cue`, and no `--rate` | it goes on when the scene says so, and not by the clock |
+//! | `cargo lab client --stall 10` | `exec …/lab client --stall 10 --cue 127.0.0.1:41018` | the same |
+//! | `curl http://127.0.0.1:8080/` | `curl http://127.0.0.1:41018/` | the proxy's real port |
+//! | whatever a `run-as` line names | what it says; `{proxy}` is the process id of the proxy, `{answer}` the program built from the answer | |
+//!
+//! In what is shown the real ports become 8080 and 9000 again, and so on: see [`Stage::renamed`].
 
 use std::fs::{self, File};
-use std::io::{PipeReader, Read, pipe};
+use std::io::{PipeWriter, Write, pipe};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use lab::kernel::procfs::{self, Tables};
+use lab::kernel::wait::{find_within, true_within};
+use lab::numbers::thousands;
+use lab::sent::wire::{CHUNK, Framing, Wire};
+use lab::subject::program::Program;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-/// How long anything may take before it counts as never.
-const DEADLINE: Duration = Duration::from_secs(120);
+use crate::programs::{lab, steps};
+use crate::script::{Role, Scene};
 
-/// How long nothing may have moved before a scene says that nothing moves.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long anything may take before it counts as never.
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What goes wrong on a stage, in a sentence.
 pub type Result<T> = std::result::Result<T, String>;
@@ -32,123 +44,76 @@ pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SHOWN: [(Role, &str); 2] =
     [(Role::Proxy, "127.0.0.1:8080"), (Role::Backend, "127.0.0.1:9000")];
 
-/// What a program that listens is to the others.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Proxy,
-    Backend,
-}
+/// The size of a backend's page where none is asked for, on the machine of which the book tells.
+const PAGE: u64 = 113_246_208;
 
 /// Where one scene is played.
-pub struct Stage {
+pub struct Stage<'s> {
+    scene: &'s Scene,
     pub directory: TempDir,
-    /// The scene is played for a recording, not for a check.
-    pub recording: bool,
-    /// The ports that the programs really use.
-    ports: Vec<(Role, u16)>,
-    /// Where the programs of the repository are, if not where cargo puts them.
-    pub programs: Option<PathBuf>,
+    /// The step that an answer has changed, and the program.
+    pub answer: Option<(String, PathBuf)>,
+    /// The programs in other terminals, and the command that `command starts` has started.
+    pub actors: Vec<Actor>,
 }
 
-/// One terminal, and what it shows so far.
-#[derive(Default)]
-pub struct Terminal {
-    pub text: String,
-    /// The exit status of the last command.
-    pub status: i32,
+/// A program that runs while others do.
+pub struct Actor {
+    pub role: Role,
+    /// The command as it is shown.
+    pub command: String,
+    pub program: Program,
+    port: Option<u16>,
+    /// Where the cues go, while there are any to come.
+    cues: Option<PipeWriter>,
 }
 
-/// A program that runs in a terminal of its own.
-pub struct Program {
-    command: String,
-    child: Child,
-    shown: Arc<Shown>,
-}
-
-/// What a program has written so far.
-#[derive(Default)]
-struct Shown {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-impl Stage {
+impl Stage<'_> {
     /// An empty stage.
-    pub fn set() -> Result<Stage> {
+    pub fn set(scene: &Scene) -> Result<Stage<'_>> {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
             .map_err(|error| format!("making a directory: {error}"))?;
         // An empty configuration, so that curl looks for no other.
         File::create(directory.path().join(".curlrc"))
             .map_err(|error| format!("making a file: {error}"))?;
-        Ok(Stage { directory, recording: false, ports: vec![], programs: None })
+        Ok(Stage { scene, directory, answer: None, actors: vec![] })
     }
 
-    /// Starts what listens on port 9000.
-    pub fn backend(&mut self, command: &str) -> Result<Program> {
-        self.listener(Role::Backend, command)
+    /// Starts a program in a terminal of its own. A backend or a proxy listens then.
+    pub fn enter(&mut self, role: Role, command: &str) -> Result<()> {
+        let line = self.actual(role, command)?;
+        let wrong = |error: std::io::Error| format!("{command}: {error}");
+        let mut sh = self.sh(&line);
+        let (stdin, cues) = pipe().map_err(wrong)?;
+        // Without --cue, there is nothing to read.
+        let cues = line.contains(" --cue").then_some(cues);
+        if cues.is_some() {
+            sh.stdin(stdin);
+        }
+        let program = Program::start_in_terminal(sh).map_err(wrong)?;
+        let mut actor = Actor { role, command: command.into(), program, port: None, cues };
+        if SHOWN.iter().any(|(of, _)| *of == role) {
+            actor.port = Some(actor.wait_for("it listens", listening_port)?);
+        }
+        self.actors.push(actor);
+        Ok(())
     }
 
-    /// Starts what listens on port 8080.
-    pub fn proxy(&mut self, command: &str) -> Result<Program> {
-        self.listener(Role::Proxy, command)
+    /// Runs a command to its end: what it prints, and its exit status.
+    pub fn run(&self, command: &str) -> Result<(String, i32)> {
+        let line = self.actual(Role::Command, command)?;
+        let program = Program::start_in_terminal(self.sh(&line));
+        let program = program.map_err(|error| format!("{command}: {error}"))?;
+        let mut actor =
+            Actor { role: Role::Command, command: command.into(), program, port: None, cues: None };
+        let status = actor.ended()?;
+        Ok((actor.program.stdout.text(), status))
     }
 
-    fn listener(&mut self, role: Role, command: &str) -> Result<Program> {
-        let program = self.start(command)?;
-        let mut port = None;
-        program.wait_for("it listens", |text| {
-            // Whole lines only: half a line may hold half a port.
-            port = text
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'))
-                .filter(|line| line.contains("listening on ") || line.contains("Serving HTTP on "))
-                .find_map(|line| line.split("127.0.0.1:").nth(1)?.split([',', ':', '/']).next())
-                .and_then(|digits| digits.trim().parse().ok());
-            port.is_some()
-        })?;
-        self.ports.push((role, port.expect("just found")));
-        Ok(program)
-    }
-
-    /// Starts a program in a terminal of its own.
-    pub fn start(&self, command: &str) -> Result<Program> {
-        let (reader, writer) = pipe().map_err(|error| format!("making a pipe: {error}"))?;
-        let errors = writer.try_clone().map_err(|error| format!("copying a pipe: {error}"))?;
-        let mut sh = self.sh(&self.actual(command)?);
-        let child = sh.stdin(Stdio::null()).stdout(writer).stderr(errors).spawn();
-        // What holds the writing ends: dropped here, so that only the program has them.
-        drop(sh);
-        let child = child.map_err(|error| format!("{command}: {error}"))?;
-        let shown = Arc::new(Shown::default());
-        let program = Program { command: command.into(), child, shown: shown.clone() };
-        thread::spawn(move || shown.follow(reader));
-        Ok(program)
-    }
-
-    /// Starts a command whose output waits in a pipe until somebody reads it, and whose complaints
-    /// are nobody's concern. The pipe is returned.
-    pub fn start_stalled(&self, command: &str) -> Result<(Program, PipeReader)> {
-        let (reader, writer) = pipe().map_err(|error| format!("making a pipe: {error}"))?;
-        let mut sh = self.sh(&self.actual(command)?);
-        let child = sh.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).spawn();
-        drop(sh);
-        let child = child.map_err(|error| format!("{command}: {error}"))?;
-        let shown = Arc::new(Shown::default());
-        shown.state.lock().unwrap().ended = true;
-        Ok((Program { command: command.into(), child, shown }, reader))
-    }
-
-    /// `sh`, about to run a command line. It stays in our process group, so that an interrupt from the
-    /// keyboard ends it too.
+    /// `sh`, about to run a command line.
     fn sh(&self, line: &str) -> Command {
         let mut sh = Command::new("sh");
-        sh.args(["-c", line]).current_dir(self.directory.path());
+        sh.args(["-c", line]).current_dir(self.directory.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             // Under cargo the laboratory would have the steps built, and wait for cargo's lock.
             let name = name.to_string_lossy().into_owned();
@@ -160,304 +125,326 @@ impl Stage {
         sh
     }
 
-    /// Runs a command in a terminal and waits for its end.
-    pub fn run(&self, terminal: &mut Terminal, command: &str) -> Result<()> {
-        self.run_as(terminal, command, command)
-    }
-
-    /// Runs a command in place of the one that is shown.
-    pub fn run_as(&self, terminal: &mut Terminal, shown: &str, command: &str) -> Result<()> {
-        let mut program = self.start(command)?;
-        terminal.status = program.ended()?;
-        terminal.show(shown, &program.text());
-        Ok(())
-    }
-
-    /// Runs a command, and asks for its exit status.
-    pub fn run_and_ask(&self, terminal: &mut Terminal, command: &str) -> Result<i32> {
-        self.run(terminal, command)?;
-        let status = terminal.status;
-        terminal.show("echo $?", &status.to_string());
-        Ok(status)
-    }
-
-    /// Runs a client and asks for its exit status; but stops it once the backend has been asked, until
-    /// the proxy works on although it gets rid of nothing any more.
-    pub fn run_held(
-        &self,
-        terminal: &mut Terminal,
-        command: &str,
-        backend: &Program,
-        proxy: &Program,
-    ) -> Result<i32> {
-        let mut client = self.start(command)?;
-        backend.wait_for("it is asked", |text| text.contains("is asked for"))?;
-        client.signal("STOP")?;
-        let dropping = self.until_dropping(backend, proxy);
-        client.signal("CONT")?;
-        dropping?;
-        terminal.status = client.ended()?;
-        terminal.show(command, &client.text());
-        terminal.show("echo $?", &terminal.status.to_string());
-        Ok(terminal.status)
-    }
-
-    /// Waits until a proxy is at work, and yet nothing changes in its clients' sockets, which are full.
-    fn until_dropping(&self, backend: &Program, proxy: &Program) -> Result<()> {
-        /// Processor time in nanoseconds that is enough for many writes.
-        const ENOUGH: u64 = 5_000_000;
-        let port = self.port(Role::Proxy)?;
-        let deadline = Instant::now() + DEADLINE;
-        let (mut full, mut since) = (vec![], 0);
-        while Instant::now() < deadline {
-            let on_cpu = procfs::vitals(&[proxy.pid() as i32], false).cpu_ns;
-            let sockets = procfs::sockets(&[port], Tables::V4);
-            if sockets != full {
-                (full, since) = (sockets, on_cpu);
-            }
-            let is_full = full.iter().any(|socket| socket.local == port && socket.send_queue > 0);
-            if is_full && on_cpu > since + ENOUGH || backend.text().contains("sent all") {
-                return Ok(());
-            }
-            // The pace of looking.
-            thread::sleep(Duration::from_millis(1));
-        }
-        Err(format!("{}: the client's socket never fills", proxy.command))
-    }
-
-    /// The command line that is really run.
-    fn actual(&self, command: &str) -> Result<String> {
+    /// The command line that is really run; the table above has examples.
+    fn actual(&self, role: Role, command: &str) -> Result<String> {
         let mut line = command.to_string();
-        for (role, shown) in SHOWN {
+        for (shown, run) in &self.scene.run_as {
             if line.contains(shown) {
-                line = line.replace(shown, &self.address(role)?);
+                line = line.replace(shown, &self.filled_in(run)?);
             }
         }
-        // Alone in its line, a program takes the place of `sh`.
-        let alone = command.starts_with("cargo lab") && !command.contains('|');
-        let exec = if alone { "exec " } else { "" };
-        let lab = match &self.programs {
-            Some(programs) => programs.join("lab"),
-            None => lab()?,
+        for (role, shown) in SHOWN {
+            let port = &shown[shown.find(':').unwrap_or(0)..];
+            let shown = if line.starts_with("ss ") { port } else { shown };
+            if line.contains(shown) {
+                let host = shown.strip_suffix(port).unwrap_or_default();
+                line = line.replace(shown, &format!("{host}:{}", self.port(role)?));
+            }
+        }
+        let cue = match role {
+            Role::Backend if self.scene.cues_backend() => " --cue",
+            Role::Client if line.contains(" --stall ") => " --cue",
+            _ => "",
         };
-        let lab = format!("{exec}{}", quoted(&lab));
-        if let Some(rest) = command.strip_prefix("cargo lab backend") {
-            line = format!("{lab} backend{rest} 127.0.0.1:0");
-        } else if let Some(rest) = command.strip_prefix("cargo lab relay") {
-            line = format!("{lab} relay{rest} 127.0.0.1:0 {}", self.address(Role::Backend)?);
-        } else if command.contains("cargo lab client") && !command.contains("127.0.0.1:") {
-            line =
-                format!("{} {}", line.replacen("cargo lab", &lab, 1), self.address(Role::Proxy)?);
-        } else if command.contains("cargo lab") {
-            line = line.replacen("cargo lab", &lab, 1);
-        } else if let Some(name) = command.strip_prefix("cargo run --bin ") {
-            line = format!("exec {}", self.step_with_addresses(name)?);
-        } else if let Some((before, name)) = command.split_once("target/debug/") {
-            line = format!("exec {before}{}", self.step_with_addresses(name)?);
-        } else if let Some(rest) = command.strip_prefix("python3 ") {
+        if let Some(name) = line.strip_prefix("cargo run --bin ") {
+            return Ok(format!("exec {}", self.step_with_addresses(name)?));
+        }
+        if let Some((before, name)) = line.split_once(" target/debug/") {
+            return Ok(format!("exec {before} {}", self.step_with_addresses(name)?));
+        }
+        if let Some(rest) = line.strip_prefix("python3 ") {
             // Without -u it would not say at once where it listens.
             let rest = rest.replace(" 9000", " 0");
-            line = format!("cd {} && exec python3 -u {rest}", quoted(Path::new(ROOT)));
+            return Ok(format!("cd {} && exec python3 -u {rest}", quoted(Path::new(ROOT))));
         }
-        Ok(line)
+        let Some((before, rest)) = line.split_once("cargo lab ") else { return Ok(line) };
+        // Alone in its line, a program takes the place of `sh`.
+        let exec = if before.is_empty() && !rest.contains('|') { "exec " } else { "" };
+        let mut words: Vec<&str> = rest.split(' ').collect();
+        let addresses = match words[0] {
+            "backend" => "127.0.0.1:0".into(),
+            "relay" => format!("127.0.0.1:0 127.0.0.1:{}", self.port(Role::Backend)?),
+            "client" if !rest.contains("127.0.0.1:") => {
+                format!("127.0.0.1:{}", self.port(Role::Proxy)?)
+            }
+            _ => String::new(),
+        };
+        if let Some(rate) = words.iter().position(|word| *word == "--rate" && !cue.is_empty()) {
+            words.drain(rate..rate + 2);
+        }
+        Ok(format!("{exec}{before}{} {}{cue} {addresses}", quoted(&lab()?), words.join(" ")))
+    }
+
+    /// The right side of a `run-as` line.
+    fn filled_in(&self, run: &str) -> Result<String> {
+        let mut run = run.to_string();
+        if run.contains("{proxy}") {
+            run = run.replace("{proxy}", &self.actor(Role::Proxy)?.program.pid().to_string());
+        }
+        if let Some((_, program)) = &self.answer {
+            run = run.replace("{answer}", &quoted(program));
+        }
+        Ok(run)
     }
 
     fn step_with_addresses(&self, name: &str) -> Result<String> {
-        let path = self.programs.as_deref().unwrap_or(steps()).join(name);
-        Ok(format!("{} 127.0.0.1:0 {}", quoted(&path), self.address(Role::Backend)?))
+        let path = match &self.answer {
+            Some((step, program)) if step == name => program.clone(),
+            _ => steps().join(name),
+        };
+        Ok(format!("{} 127.0.0.1:0 127.0.0.1:{}", quoted(&path), self.port(Role::Backend)?))
     }
 
-    /// The address at which a program really listens.
-    pub fn address(&self, role: Role) -> Result<String> {
-        Ok(format!("127.0.0.1:{}", self.port(role)?))
+    /// Who has this role.
+    pub fn actor(&self, role: Role) -> Result<&Actor> {
+        let found = self.actors.iter().find(|actor| actor.role == role);
+        found.ok_or_else(|| format!("there is no {role:?} yet"))
+    }
+
+    /// The same, to act upon.
+    pub fn actor_mut(&mut self, role: Role) -> Result<&mut Actor> {
+        let found = self.actors.iter_mut().find(|actor| actor.role == role);
+        found.ok_or_else(|| format!("there is no {role:?} yet"))
     }
 
     fn port(&self, role: Role) -> Result<u16> {
-        let found = self.ports.iter().rev().find(|(of, _)| *of == role);
-        found.map(|(_, port)| *port).ok_or_else(|| "nobody listens on that port yet".into())
+        self.actor(role)?.port.ok_or_else(|| format!("the {role:?} listens nowhere"))
     }
 
-    /// What a terminal shows, with the reader's ports in it.
+    fn ports(&self) -> Vec<u16> {
+        self.actors.iter().filter_map(|actor| actor.port).collect()
+    }
+
+    /// What a terminal shows, with the reader's numbers in it.
+    ///
+    /// | really | shown |
+    /// |---|---|
+    /// | `listening on 127.0.0.1:41018, forwarding to 127.0.0.1:41017` | `listening on 127.0.0.1:8080, forwarding to 127.0.0.1:9000` |
+    /// | `a page of 75,497,472 bytes`, the size on this machine | `a page of 113,246,208 bytes` |
+    /// | `strace: Process 731 attached` | `strace: Process 4242 attached` |
+    /// | `Linux 6.18.44-its-builder` | `Linux 6.18.44` |
     pub fn renamed(&self, text: &str) -> String {
         let mut text = text.to_string();
-        for (role, port) in &self.ports {
-            let shown = SHOWN.iter().find(|(of, _)| of == role).expect("both are there").1;
-            let (_, shown) = shown.split_once(':').expect("an address has a port");
-            for before in ["127.0.0.1:", "port "] {
-                text = replace_number(&text, before, Some(*port), shown);
+        for actor in &self.actors {
+            if let Some(port) = actor.port {
+                let shown = SHOWN.iter().find(|(of, _)| *of == actor.role).expect("it listens").1;
+                let (_, shown) = shown.split_once(':').expect("an address has a port");
+                for before in ["127.0.0.1:", "port "] {
+                    text = replace_number(&text, before, Some(port), shown);
+                }
             }
+            text = replace_number(&text, "Process ", Some(actor.program.pid()), "4242");
         }
         // Experiments choose their own ports and tell of them.
-        text = replace_number(&text, "listens on 127.0.0.1:", None, "8080");
-        replace_number(&text, "backend is 127.0.0.1:", None, "9000")
+        text = replace_number::<u16>(&text, "listens on 127.0.0.1:", None, "8080");
+        text = replace_number::<u16>(&text, "backend is 127.0.0.1:", None, "9000");
+        let asks_for_size = |actor: &Actor| actor.command.contains("--size");
+        if let Ok(size) = self.page_size()
+            && !self.actors.iter().any(asks_for_size)
+        {
+            text = text.replace(&size.to_string(), &PAGE.to_string());
+            text = text.replace(&thousands(size), &thousands(PAGE));
+        }
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        text.replace(release.trim(), release.trim().split('-').next().unwrap_or_default())
     }
 
-    /// Waits until a file of the scene says what it has to.
-    pub fn until_file(&self, name: &str, is_there: impl Fn(&str) -> bool) -> Result<()> {
-        let path = self.directory.path().join(name);
-        let deadline = Instant::now() + DEADLINE;
-        while !is_there(&fs::read_to_string(&path).unwrap_or_default()) {
-            if Instant::now() > deadline {
-                return Err(format!("{name} never says what is waited for"));
+    /// The size of the page that the backend has announced, in bytes.
+    pub fn page_size(&self) -> Result<u64> {
+        let text = self.actor(Role::Backend)?.program.stdout.text();
+        let bytes = text.split_once("a page of ").and_then(|(_, rest)| rest.split_once(" bytes"));
+        let bytes = bytes.map(|(bytes, _)| bytes.replace(',', "")).unwrap_or_default();
+        bytes.parse().map_err(|_| format!("the backend says {text:?}"))
+    }
+
+    /// Lets the backend send so much of its response, and not more. `100` is all of it.
+    pub fn send(&mut self, percent: u64) -> Result<()> {
+        let end = self.page_size()? / 100 * percent;
+        self.cue((percent < 100).then_some(end))
+    }
+
+    /// Lets the backend send until the proxy cannot pass on what it reads, because the client is
+    /// stopped and the kernel is full. Each part is less than a read of the proxy, and comes when the
+    /// one before is in the kernel's queues: so there is one gap, which goes on to the end.
+    ///
+    /// ```text
+    /// sent   [ part ][ part ] … [ part ][ part ][ rest ]      later: [ everything else
+    /// taken  [ part ][ part ] … [ part ][ pa                         [ everything else
+    /// ```
+    ///
+    /// The rest ends 200 bytes before a chunk's header: shortly after the gap comes a header.
+    pub fn send_until_bytes_are_lost(&mut self) -> Result<()> {
+        const PART: u64 = 60_000;
+        let page = Wire::response(Framing::Chunked, self.page_size()?);
+        let front = self.port(Role::Proxy)?;
+        let taken = || {
+            let queued = procfs::sockets(&[front], Tables::V4).into_iter().map(|socket| {
+                if socket.local == front { socket.send_queue } else { socket.receive_queue }
+            });
+            queued.sum::<u64>()
+        };
+        for end in (0..page.len()).step_by(PART as usize).skip(1) {
+            self.cue(Some(end))?;
+            if true_within(Duration::from_millis(100), || taken() == end) {
+                continue;
             }
-            // The pace of looking, as below.
-            thread::sleep(Duration::from_millis(10));
+            self.until_nothing_moves()?;
+            if taken() < end {
+                let chunk = page.chunk_at(end + 200 + CHUNK + 8).ok_or("the page is too short")?;
+                self.cue(Some(chunk.header_at - 200))?;
+                return self.until_nothing_moves();
+            }
+        }
+        Err("the kernel takes the whole page".into())
+    }
+
+    /// Lets the backend send one part after the other, each when nothing is left to do with the one
+    /// before. Even a client that reads nothing would not keep the proxy waiting.
+    pub fn send_bit_by_bit(&mut self) -> Result<()> {
+        const BIT: usize = 1 << 20;
+        for end in (0..self.page_size()?).step_by(BIT).skip(1) {
+            self.cue(Some(end))?;
+            self.until_nothing_moves()?;
+        }
+        self.cue(None)
+    }
+
+    /// Says how far the backend may send. `None`: to the end, and there are no more cues.
+    fn cue(&mut self, end: Option<u64>) -> Result<()> {
+        let backend = self.actor_mut(Role::Backend)?;
+        let Some(cues) = &mut backend.cues else { return Err("the backend has no cues".into()) };
+        match end {
+            Some(end) => writeln!(cues, "{end}").map_err(|error| format!("a cue: {error}"))?,
+            None => backend.cues = None,
         }
         Ok(())
     }
 
-    /// Waits until a program sleeps while bytes wait in the sockets of proxy and backend, and none
-    /// of them moves.
-    pub fn until_stuck(&self, program: &Program) -> Result<()> {
-        let ports: Vec<u16> = self.ports.iter().map(|(_, port)| *port).collect();
-        let pid = program.child.id() as i32;
+    /// Waits until every program sleeps, is stopped or has ended, and no byte moves or is under way.
+    ///
+    /// A program that waits for a processor does not sleep, so that it need not last long.
+    pub fn until_nothing_moves(&self) -> Result<()> {
+        /// How many looks in a row must find the same.
+        const LOOKS: u32 = 8;
+        /// The pace of looking.
+        const PACE: Duration = Duration::from_millis(5);
+        /// Twice the time for which a receiver may put off an acknowledgment (`TCP_DELACK_MAX`).
+        const ACKNOWLEDGED: Duration = Duration::from_millis(400);
+        let pids: Vec<i32> = self.actors.iter().flat_map(|actor| actor.program.family()).collect();
         let deadline = Instant::now() + DEADLINE;
-        let (mut last, mut since) = ((0, vec![]), Instant::now());
+        let (mut last, mut since, mut looks) = ((0, vec![]), Instant::now(), 0);
         while Instant::now() < deadline {
-            let vitals = procfs::vitals(&[pid], false);
-            let sockets = procfs::sockets(&ports, Tables::V4);
-            let full = sockets.iter().any(|socket| socket.send_queue > 0);
-            let still = !vitals.running && full && !procfs::in_flight(&sockets);
-            let now = (vitals.cpu_ns, sockets);
-            if !still || now != last {
-                (last, since) = (now, Instant::now());
-            } else if since.elapsed() > PATIENCE {
+            let vitals = procfs::vitals(&pids, false);
+            let sockets = procfs::sockets(&self.ports(), Tables::V4);
+            let under_way = vitals.running
+                || procfs::deliveries_wait()
+                || procfs::in_flight(&sockets)
+                || sockets.iter().any(|socket| socket.awaits_ack) && since.elapsed() < ACKNOWLEDGED;
+            let same = vitals.cpu_ns == last.0 && procfs::same_queues(&sockets, &last.1);
+            if !same {
+                (last, since) = ((vitals.cpu_ns, sockets), Instant::now());
+            }
+            looks = if same && !under_way { looks + 1 } else { 0 };
+            if looks == LOOKS {
                 return Ok(());
             }
-            // The pace of looking: what is waited for is seen above.
-            thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(PACE);
         }
-        Err(format!("{}: it never came to a standstill", program.command))
+        Err("something moves all the time".into())
+    }
+
+    /// Waits until everything that was sent has been read.
+    pub fn until_queues_are_empty(&self) -> Result<()> {
+        let is_empty = || {
+            let sockets = procfs::sockets(&self.ports(), Tables::V4);
+            let mut connections = sockets.iter().filter(|socket| socket.state != procfs::LISTEN);
+            connections
+                .all(|socket| socket.send_queue + socket.receive_queue == socket.unread_fin())
+        };
+        match true_within(DEADLINE, is_empty) {
+            true => Ok(()),
+            false => Err("the queues are never empty".into()),
+        }
+    }
+
+    /// Waits until a file of the scene contains a text.
+    pub fn until_file_says(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.directory.path().join(name);
+        let found = true_within(DEADLINE, || {
+            fs::read_to_string(&path).is_ok_and(|written| written.contains(text))
+        });
+        if found { Ok(()) } else { Err(format!("{name} never says {text:?}")) }
     }
 }
 
-impl Terminal {
-    /// A prompt with a command, and what it printed. A command may go on after a backslash.
-    pub fn show(&mut self, command: &str, output: &str) {
-        self.text += &format!("$ {command}\n{output}");
-        if !self.text.ends_with('\n') {
-            self.text.push('\n');
-        }
-    }
-}
-
-impl Program {
-    /// What it has written so far.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.shown.state.lock().unwrap().bytes).into_owned()
+impl Actor {
+    /// Waits until it has written what `look` looks for.
+    pub fn wait_for<T>(&self, what: &str, look: impl FnMut(&str) -> Option<T>) -> Result<T> {
+        self.program.stdout.wait_for(DEADLINE, look).map_err(|error| {
+            let (command, text) = (&self.command, self.program.stdout.text());
+            format!("{command}: waiting until {what}, but {error}:\n{text}")
+        })
     }
 
-    /// Sends a signal to it and to what it has started.
-    fn signal(&self, name: &str) -> Result<()> {
-        let mut kill = Command::new("sh");
-        let pids: Vec<_> = self.family().iter().map(i32::to_string).collect();
-        kill.args(["-c", &format!("kill -{name} {}", pids.join(" "))]);
-        finish(kill, &format!("sending {name}"))
+    /// Waits until it has written a text.
+    pub fn until_it_says(&self, text: &str) -> Result<()> {
+        self.wait_for(&format!("it says {text:?}"), |said| said.contains(text).then_some(()))
     }
 
-    /// Its process and all that come from it: what a shell has started, what strace watches.
-    fn family(&self) -> Vec<i32> {
-        let mut family = vec![self.pid() as i32];
-        let table = procfs::processes();
-        loop {
-            let is_new = |pid: &i32| !family.contains(pid);
-            let children = table.iter().filter(|process| family.contains(&process.parent));
-            let found: Vec<_> = children.map(|process| process.pid).filter(is_new).collect();
-            if found.is_empty() {
-                return family;
-            }
-            family.extend(found);
+    /// Stops it, and waits until it has stopped.
+    pub fn stop(&self) -> Result<()> {
+        self.program.signal(Signal::SIGSTOP);
+        match true_within(DEADLINE, || self.program.vitals().stopped) {
+            true => Ok(()),
+            false => Err(format!("{}: it cannot be stopped", self.command)),
         }
     }
 
-    /// The id of its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Lets it go on, wherever it waits for us.
+    pub fn go_on(&mut self) {
+        self.cues = None;
+        self.program.signal(Signal::SIGCONT);
+    }
+
+    /// Tells it to end, as `timeout` does when time is over.
+    pub fn tell_to_end(&self) {
+        self.program.signal(Signal::SIGTERM);
+    }
+
+    /// Waits for its end: its exit status. If it waits for us, it goes on first.
+    pub fn ended(&mut self) -> Result<i32> {
+        self.cues = None;
+        let never = || format!("{}: it does not end", self.command);
+        self.program.stdout.whole_text(DEADLINE).map_err(|_| never())?;
+        let status = find_within(DEADLINE, || self.program.exited()).ok_or_else(never)?;
+        Ok(status.code().unwrap_or(-1))
     }
 
     /// Its terminal as it is now.
-    pub fn terminal(&self) -> Terminal {
-        let mut terminal = Terminal::default();
-        terminal.show(&self.command, &self.text());
-        terminal
-    }
-
-    /// Waits until what it has written is as `is_there` wants it.
-    pub fn wait_for(&self, what: &str, mut is_there: impl FnMut(&str) -> bool) -> Result<()> {
-        let deadline = Instant::now() + DEADLINE;
-        let mut state = self.shown.state.lock().unwrap();
-        loop {
-            let text = String::from_utf8_lossy(&state.bytes).into_owned();
-            if is_there(&text) {
-                return Ok(());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if state.ended || left.is_zero() {
-                let why = if state.ended { "it has ended" } else { "it takes too long" };
-                let command = &self.command;
-                return Err(format!("{command}: waiting until {what}, but {why}:\n{text}"));
-            }
-            state = self.shown.changed.wait_timeout(state, left).unwrap().0;
-        }
-    }
-
-    /// Waits for its end: its exit status.
-    pub fn ended(&mut self) -> Result<i32> {
-        let deadline = Instant::now() + DEADLINE;
-        let mut state = self.shown.state.lock().unwrap();
-        while !state.ended {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(format!("{}: it does not end", self.command));
-            }
-            state = self.shown.changed.wait_timeout(state, left).unwrap().0;
-        }
-        drop(state);
-        let status = self.child.wait().map_err(|error| format!("{}: {error}", self.command))?;
-        Ok(status.code().unwrap_or(-1))
+    pub fn terminal(&self) -> String {
+        format!("$ {}\n{}", self.command, self.program.stdout.text())
     }
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            let _ = self.signal("KILL");
-            let _ = self.child.wait();
-        }
-    }
-}
-
-impl Shown {
-    /// Takes over what comes through the pipe, until it ends.
-    fn follow(&self, mut reader: PipeReader) {
-        let mut block = [0; 1 << 16];
-        loop {
-            let count = reader.read(&mut block).unwrap_or(0);
-            let mut state = self.state.lock().unwrap();
-            state.bytes.extend(&block[..count]);
-            state.ended = count == 0;
-            self.changed.notify_all();
-            if count == 0 {
-                break;
-            }
-        }
-    }
+/// The port that a program says it listens on.
+fn listening_port(text: &str) -> Option<u16> {
+    // Whole lines only: half a line may hold half a port.
+    let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let said = |line: &&str| line.contains("listening on ") || line.contains("Serving HTTP on ");
+    let mut addresses = lines.filter(said).filter_map(|line| line.split("127.0.0.1:").nth(1));
+    addresses.find_map(|rest| rest.split([',', ':', '/']).next()?.trim().parse().ok())
 }
 
 /// Replaces the digits that follow `before`: those of `number`, or any.
-fn replace_number(text: &str, before: &str, number: Option<u16>, by: &str) -> String {
+fn replace_number<N: ToString>(text: &str, before: &str, number: Option<N>, by: &str) -> String {
+    let number = number.map(|number| number.to_string());
     let mut parts = text.split(before);
     let mut replaced = parts.next().unwrap_or_default().to_string();
     for part in parts {
         let end = part.find(|char: char| !char.is_ascii_digit()).unwrap_or(part.len());
         let (digits, rest) = part.split_at(end);
-        let is_it = match number {
-            Some(number) => digits == number.to_string(),
-            None => !digits.is_empty(),
-        };
-        replaced += before;
-        replaced += if is_it { by } else { digits };
-        replaced += rest;
+        let is_it = number.as_ref().map_or(!digits.is_empty(), |number| number == digits);
+        replaced += &format!("{before}{}{rest}", if is_it { by } else { digits });
     }
     replaced
 }
@@ -465,130 +452,4 @@ fn replace_number(text: &str, before: &str, number: Option<u16>, by: &str) -> St
 /// A path as one word for `sh`.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
-}
-
-/// Where cargo puts the steps.
-pub fn steps() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_03-dropped-write")).parent().expect("it is in a directory")
-}
-
-/// The laboratory's program, as new as its sources. `cargo test` has built it, but
-/// `cargo test --test book` has not.
-pub fn lab() -> Result<PathBuf> {
-    static LAB: OnceLock<Result<PathBuf>> = OnceLock::new();
-    LAB.get_or_init(|| {
-        let path = steps().join("lab");
-        let built = modified(&path);
-        let sources = files_under(&Path::new(ROOT).join("tests/lab/src"))
-            .map_err(|error| format!("reading tests/lab/src: {error}"))?
-            .into_iter()
-            .chain(["Cargo.lock", "tests/lab/Cargo.toml"].map(|file| Path::new(ROOT).join(file)));
-        if built.is_none() || sources.map(|source| modified(&source)).any(|time| time > built) {
-            let mut cargo = cargo();
-            cargo.args(["build", "--quiet", "--package", "lab", "--bin", "lab"]);
-            if !cfg!(debug_assertions) {
-                cargo.arg("--release");
-            }
-            finish(cargo, "building the laboratory")?;
-        }
-        Ok(path)
-    })
-    .clone()
-}
-
-fn files_under(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = vec![];
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        match path.is_dir() {
-            true => files.extend(files_under(&path)?),
-            false => files.push(path),
-        }
-    }
-    Ok(files)
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
-}
-
-/// Cargo, in the repository.
-pub fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.current_dir(ROOT).stdin(Stdio::null());
-    cargo
-}
-
-/// Runs a tool that is not part of any terminal.
-pub fn finish(mut command: Command, what: &str) -> Result<()> {
-    let output = command.output().map_err(|error| format!("{what}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{what}: {}", String::from_utf8_lossy(&output.stderr))),
-    }
-}
-
-/// A program that scenes need besides those of the repository.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    Curl,
-    Strace,
-    /// strace, with the right to watch what it has not started.
-    Attach,
-    /// With `--protocol`, which came with 3.11.
-    Python,
-    Xxd,
-    Ps,
-    Ss,
-}
-
-impl Tool {
-    pub fn name(self) -> &'static str {
-        match self {
-            Tool::Curl => "curl",
-            Tool::Strace => "strace",
-            Tool::Attach => "strace -p",
-            Tool::Python => "Python 3.11",
-            Tool::Xxd => "xxd",
-            Tool::Ps => "ps",
-            Tool::Ss => "ss",
-        }
-    }
-
-    /// Its version; `None` where it is not installed, too old, or not allowed to do its work.
-    pub fn version(self) -> Option<String> {
-        // strace must not only be there: without the right to trace, it shows nothing.
-        let probe = match self {
-            Tool::Curl => "curl --version",
-            Tool::Strace => "strace -o /dev/null true && strace --version",
-            Tool::Attach => {
-                "sleep 9 & timeout 0.2 strace -o /dev/null -p $!; kill $! && strace --version"
-            }
-            Tool::Python => "python3 -m http.server --help | grep -q protocol && python3 --version",
-            Tool::Xxd => "xxd -v 2>&1",
-            Tool::Ps => "ps --version",
-            Tool::Ss => "ss --version",
-        };
-        let output = Command::new("sh").args(["-c", probe]).stdin(Stdio::null()).output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = text.split_whitespace().find(|word| {
-            word.starts_with(|char: char| char.is_ascii_digit()) && word.contains('.')
-        });
-        output.status.success().then(|| version.unwrap_or_default().to_string())
-    }
-}
-
-/// The machine, in the words of a header: kernel and distribution.
-pub fn machine() -> String {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let kernel: Vec<_> = kernel.trim().split('.').take(2).collect();
-    let release = read("/etc/os-release");
-    let value = |key: &str| {
-        let found = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        found.unwrap_or_default().trim_matches('"').to_string()
-    };
-    let name = value("NAME");
-    let name = name.split_whitespace().next().unwrap_or_default();
-    format!("Linux {}, {name} {}", kernel.join("."), value("VERSION_ID"))
 }
