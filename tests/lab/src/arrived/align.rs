@@ -1,11 +1,22 @@
-//! Finds out what is missing: lays what arrived alongside what was sent.
+//! Finds out what is missing, by comparing what arrived with what was sent.
 //!
-//! The sent stream is known at every offset and its cells name their place, so a receiver that loses
-//! its way reads on to the next whole cell and knows again where it is. What it skipped is missing.
+//! While every byte is the expected one, there is nothing to do. When one is not, the bytes pile up
+//! until a whole cell is among them (see [`coding`]). The cell names its place in the body, so from
+//! there on we know again where we are, and what was skipped is missing. With cells of eight bytes,
+//! and eight bytes dropped:
+//!
+//! ```text
+//! sent      AAAAAAAA BBBBBBBB CCCCCCCC DDDDDDDD EEEEEEEE
+//! arrived   AAAAAAAA BBB         CCCCC DDDDDDDD EEEEEEEE
+//!           (  segment 0 )       (      segment 1      )
+//! ```
+//!
+//! The first C is not the B that was expected. The first whole cell that comes is D. It gives us the
+//! place, and then the five bytes before it turn out to be in their places as well.
+//!
 //! The bytes that arrived are not kept, only the *segments* that they form.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 use std::mem;
 
 use serde::Serialize;
@@ -30,48 +41,49 @@ impl Segment {
 
 /// Bytes that were sent and never arrived.
 ///
-/// Where the bytes after a hole happen to equal the first ones in it, nobody who sees only what
-/// arrived can tell where the hole begins: it may as well begin up to `slack` bytes later. `at` is
-/// then the earliest place. The count is exact in any case.
+/// Its size is exact; where it begins may not be. If `abcXYabcZ` was sent and `abcZ` arrived, then
+/// either `abcXY` or `XYabc` is missing, and nobody who sees only what arrived can tell which. `at` is
+/// the earliest place where the gap may begin, `at + slack` the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// Offset of the first missing byte in what was sent.
     pub at: u64,
     /// Missing bytes.
     pub len: u64,
-    /// How many bytes later the hole may begin as well.
+    /// How many bytes later it may begin.
     pub slack: u64,
     /// Offset in the body of the first missing byte of body.
     pub body_at: u64,
-    /// How many of the missing bytes are body, the rest being framing.
+    /// How many of the missing bytes are body. The others are head or framing.
     pub body_len: u64,
-    /// The chunk in which the hole begins.
+    /// The chunk in which it begins.
     pub chunk: Option<Chunk>,
     /// Whether it reaches to the end of what was sent.
     pub tail: bool,
 }
 
-/// A place where the arriving stream jumps, with the bytes around it as evidence.
+/// A place where the arriving stream jumps to another offset.
 #[derive(Clone, Debug, Serialize)]
 pub struct Jump {
     /// How many bytes had arrived before it.
     pub received_at: u64,
-    /// Offset in what was sent of the byte that would have been next.
+    /// Offset, in what was sent, of the byte that was expected next.
     pub from: u64,
-    /// Offset in what was sent of the byte that came instead.
+    /// Offset, in what was sent, of the byte that came instead.
     pub to: u64,
-    /// Bytes that arrived at the jump and belong nowhere.
+    /// Bytes that arrived here and were never sent.
     pub foreign: u64,
-    /// The chunk in which the byte at `to` lies.
+    /// The chunk that the byte at `to` is in.
     pub next_chunk: Option<Chunk>,
+    /// How many bytes later the jump may be.
     #[serde(skip)]
     slack: u64,
-    /// The segment that begins there, by its place in the order of arrival.
+    /// Index of the segment that begins here.
     #[serde(skip)]
     segment: usize,
 }
 
-/// The comparison of what arrived with what was sent.
+/// What is wrong with what arrived.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Damage {
     /// Bytes sent.
@@ -84,28 +96,25 @@ pub struct Damage {
     pub reordered: u64,
     /// Bytes that arrived more than once.
     pub repeated: u64,
-    /// Bytes that arrived in the place of others.
+    /// Bytes that arrived instead of as many others.
     pub altered: u64,
-    /// Bytes that nobody sent.
+    /// Bytes that arrived in addition and were never sent.
     pub foreign: u64,
-    /// Where the stream jumps; the first [`JUMPS_KEPT`] of them.
+    /// The first [`JUMPS_KEPT`] places where the stream jumps.
     pub jumps: Vec<Jump>,
-    /// What arrived as it was sent, in the order of arrival.
+    /// The runs of bytes that arrived as they were sent, in the order of arrival.
     #[serde(skip)]
     pub segments: Vec<Segment>,
 }
 
-/// Jumps beyond this many are counted by their gaps only.
+/// How many jumps are kept as evidence. The gaps are counted in full.
 pub const JUMPS_KEPT: usize = 64;
 
 impl Damage {
     /// Whether everything arrived once, in order, and nothing else did.
     pub fn is_exact(&self) -> bool {
-        self.gaps.is_empty() && self.is_in_order() && self.altered == 0 && self.foreign == 0
-    }
-
-    fn is_in_order(&self) -> bool {
-        self.reordered == 0 && self.repeated == 0
+        let others = self.reordered + self.repeated + self.altered + self.foreign;
+        self.gaps.is_empty() && others == 0
     }
 
     /// Bytes missing in all.
@@ -121,24 +130,24 @@ pub struct Aligner {
     expected: u64,
     received: u64,
     segments: Vec<Segment>,
-    /// How many bytes later each segment may begin as well, as the one before it may end.
+    /// For each segment, how many bytes later it may begin (and the one before it end).
     slacks: Vec<u64>,
     /// The same for the segment that begins next.
     next_slack: u64,
     jumps: Vec<Jump>,
-    /// Where other bytes came than were sent, as many of them.
+    /// Where bytes were replaced by as many others.
     altered: Vec<Segment>,
     foreign: u64,
-    /// What arrived since the stream stopped making sense, not yet recognised.
-    lost: VecDeque<u8>,
+    /// What has arrived since a byte was not the expected one. Its place is not known yet.
+    unplaced: Vec<u8>,
     scratch: Vec<u8>,
 }
 
-/// How much unrecognised stream is kept while looking for the next whole cell, in bytes. A stream of
-/// ours never goes further without one than two cells and what frames a chunk.
-const PATIENCE: usize = 4096;
+/// How many bytes may pile up while we look for a whole cell. Our own streams need far fewer: two
+/// cells, and the header of a chunk between them.
+const MOST_UNPLACED: usize = 4096;
 
-/// How far back a jump is traced through bytes that fit both its sides.
+/// How many bytes back a jump is traced through bytes that fit on both sides of it.
 const MOST_SLACK: u64 = 4096;
 
 impl Aligner {
@@ -154,22 +163,22 @@ impl Aligner {
             jumps: vec![],
             altered: vec![],
             foreign: 0,
-            lost: VecDeque::new(),
+            unplaced: vec![],
             scratch: vec![0; 1 << 16],
         }
     }
 
     /// Bytes that arrived as they were sent so far.
-    pub fn recognised(&self) -> u64 {
+    pub fn recognized(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len).sum()
     }
 
     /// Whether everything up to now arrived as it was sent: every byte, in order, and no other.
     pub fn on_track(&self) -> bool {
-        self.recognised() == self.received && self.expected == self.received
+        self.recognized() == self.received && self.expected == self.received
     }
 
-    /// Takes the next bytes, which are known from elsewhere to be the expected ones.
+    /// Takes so many of the expected bytes, for a caller who knows already that these are what came.
     pub fn trust(&mut self, count: u64) {
         self.received += count;
         self.accept(count);
@@ -178,21 +187,21 @@ impl Aligner {
     /// Takes the next bytes that arrived.
     pub fn push(&mut self, mut bytes: &[u8]) {
         self.received += bytes.len() as u64;
-        if self.lost.is_empty() {
+        if self.unplaced.is_empty() {
             bytes = self.follow(bytes);
         }
-        // Small portions, so that a stream which finds its way again is followed quickly.
+        // In small portions: once a cell has shown the place, the rest is compared in one go.
         while !bytes.is_empty() {
-            let (portion, rest) = bytes.split_at(bytes.len().min(PATIENCE));
-            self.lost.extend(portion);
+            let (portion, rest) = bytes.split_at(bytes.len().min(MOST_UNPLACED));
+            self.unplaced.extend(portion);
             bytes = rest;
             if self.recover() {
-                bytes = self.follow_lost_then(bytes);
+                bytes = self.follow_unplaced_then(bytes);
             }
         }
     }
 
-    /// Accepts bytes as long as they are the expected ones; returns the rest.
+    /// Accepts bytes while they are the expected ones, and returns the rest.
     fn follow<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
         while !bytes.is_empty() {
             let wanted = bytes.len().min(self.scratch.len());
@@ -221,54 +230,48 @@ impl Aligner {
         self.expected += count;
     }
 
-    /// After a recovery: follows what had piled up, then what comes after it.
-    fn follow_lost_then<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+    /// Now that the place is known again: follows what has piled up, then what comes after it.
+    fn follow_unplaced_then<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         loop {
-            let held: Vec<u8> = self.lost.drain(..).collect();
-            let rest = self.follow(&held);
+            let placed = mem::take(&mut self.unplaced);
+            let rest = self.follow(&placed);
             if rest.is_empty() {
                 return self.follow(bytes);
             }
-            self.lost.extend(rest);
+            self.unplaced.extend(rest);
             if !self.recover() {
                 return bytes;
             }
         }
     }
 
-    /// Looks for a whole cell in what has piled up and takes its place from it. Without one, keeps
-    /// waiting, but not for ever.
+    /// Looks for a whole cell in what has piled up, and takes the place from it. Says whether it found
+    /// one. If too much has piled up without one, the oldest bytes are given up as foreign.
     fn recover(&mut self) -> bool {
-        let held = self.lost.make_contiguous();
-        let found = held.windows(CELL).enumerate().find_map(|(index, window)| {
+        let found = self.unplaced.windows(CELL).enumerate().find_map(|(index, window)| {
             let offset = coding::offset_named_by(window)?;
             (offset < self.wire.body_len()).then(|| (index, self.wire.of_body(offset)))
         });
-        match found {
-            Some((index, at)) => {
-                self.jump(index, at);
-                true
-            }
-            None => {
-                if self.lost.len() > PATIENCE {
-                    let hopeless = self.lost.len() - (CELL - 1);
-                    self.lost.drain(..hopeless);
-                    self.foreign += hopeless as u64;
-                }
-                false
-            }
+        if let Some((index, at)) = found {
+            self.jump(index, at);
+        } else if self.unplaced.len() > MOST_UNPLACED {
+            let hopeless = self.unplaced.len() - (CELL - 1);
+            self.unplaced.drain(..hopeless);
+            self.foreign += hopeless as u64;
         }
+        found.is_some()
     }
 
-    /// The byte at `index` of what has piled up turned out to be at `at` of the stream.
+    /// The byte at `index` of what has piled up has turned out to be the one at `at` of the stream.
     fn jump(&mut self, mut index: usize, mut at: u64) {
-        while index > 0 && at > 0 && self.lost[index - 1] == self.wire.byte(at - 1) {
+        // The bytes before it may fit as well.
+        while index > 0 && at > 0 && self.unplaced[index - 1] == self.wire.byte(at - 1) {
             index -= 1;
             at -= 1;
         }
         let foreign = index as u64;
-        let received_at = self.received_before_lost();
-        self.lost.drain(..index);
+        let received_at = self.received_and_placed();
+        self.unplaced.drain(..index);
         if at == self.expected + foreign {
             self.altered.push(Segment { start: self.expected, len: foreign });
             self.expected = at;
@@ -277,16 +280,16 @@ impl Aligner {
         self.foreign += foreign;
         let mut slack = 0;
         if foreign == 0 {
-            // The last bytes before the jump may as well be the first after it.
+            // So may the last ones before the jump. Go back as far as they do, to the earliest place
+            // where the jump can be, and count how far that is.
             while slack < MOST_SLACK
                 && at > 0
-                && self
-                    .segments
-                    .last()
-                    .is_some_and(|last| last.len > 1 && last.end() == self.expected)
+                && let Some(last) = self.segments.last_mut()
+                && last.len > 1
+                && last.end() == self.expected
                 && self.wire.byte(self.expected - 1) == self.wire.byte(at - 1)
             {
-                self.segments.last_mut().expect("checked above").len -= 1;
+                last.len -= 1;
                 self.expected -= 1;
                 at -= 1;
                 slack += 1;
@@ -308,19 +311,19 @@ impl Aligner {
         self.accept(slack);
     }
 
-    fn received_before_lost(&self) -> u64 {
-        self.recognised() + self.altered_bytes() + self.foreign
+    fn received_and_placed(&self) -> u64 {
+        self.recognized() + self.altered_bytes() + self.foreign
     }
 
     fn altered_bytes(&self) -> u64 {
         self.altered.iter().map(|span| span.len).sum()
     }
 
-    /// Ends the comparison. What is missing is missing from the first `sent` bytes of the stream.
+    /// Ends the comparison: the first `sent` bytes of the stream should have arrived.
     pub fn finish(mut self, sent: u64) -> Damage {
-        self.recognise_end();
+        self.recognize_end();
         self.agree_on_cuts();
-        self.foreign += self.lost.len() as u64;
+        self.foreign += self.unplaced.len() as u64;
         let mut damage = Damage {
             sent,
             received: self.received,
@@ -328,10 +331,10 @@ impl Aligner {
             foreign: self.foreign,
             ..Damage::default()
         };
-        // An altered byte is not missing: something came in its place.
+        // An altered byte is not missing: another one came in its place.
         let mut sorted = [&self.segments[..], &self.altered].concat();
         sorted.sort_by_key(|segment| segment.start);
-        // `covered` is the end of what has arrived without a gap below it.
+        // Up to `covered`, each byte has either arrived or is in a gap that has been counted.
         let mut covered = 0;
         for segment in &sorted {
             if segment.start > covered {
@@ -348,30 +351,44 @@ impl Aligner {
             damage.reordered += highest.min(segment.end()).saturating_sub(segment.start);
             highest = highest.max(segment.end());
         }
-        // What arrived again is repeated, not reordered.
+        // A byte that came again is repeated, and no longer reordered.
         damage.reordered = damage.reordered.saturating_sub(damage.repeated);
         damage.segments = self.segments;
         damage.jumps = self.jumps;
         damage
     }
 
-    /// Where blocks changed places, each cut between them is seen twice: one jump ends the block before
-    /// it, another begins the block behind it. Both jumps were traced back as far as their own bytes
-    /// fit, so they may disagree about the cut, and some bytes would count as missing and others as
-    /// repeated. Here all jumps around the same cuts are moved on, each within its slack, until they
-    /// agree. A hole's cuts are seen once each, and stay.
+    /// Makes the jumps around one cut agree about where the cut is.
+    ///
+    /// If blocks changed places, two jumps know about each cut between them. Say that blocks 1 and 2
+    /// were swapped:
+    ///
+    /// ```text
+    /// sent      ....|11111111|22222222|....     cuts at offsets 100, 200 and 300
+    /// arrived   ....|22222222|11111111|....
+    ///               a        b        c         jumps 100 → 200, 300 → 100, 200 → 300
+    /// ```
+    ///
+    /// Jump a says that the bytes before the cut at 100 end there, jump b that block 1 begins there.
+    /// But each jump was traced back on its own, as far as its own bytes fit. If bytes 99 and 199 are
+    /// equal, a becomes 99 → 199, and b stays. Then byte 99 is in no segment and counts as missing, and
+    /// byte 199 is in two and counts as repeated, though nothing is wrong but the order.
+    ///
+    /// So jumps that share a cut, directly or through other jumps, form a group, and a group is moved
+    /// forward again, each jump within its slack, until all agree: here a by one byte. A group that
+    /// cannot agree stays. Nothing moves at all unless fewer bytes are missing afterwards, or as many
+    /// in fewer pieces. At the two cuts of a hole there is only one jump, so holes stay where they are.
     fn agree_on_cuts(&mut self) {
         let jumps = 1..self.segments.len();
         if jumps.clone().all(|jump| self.segments[jump].start >= self.segments[jump - 1].end()) {
             return;
         }
         let links = self.shared_cuts();
-        // How far each jump is moved. The last segment ends at none.
+        // How far each jump is moved. The entry after the last is for the end, where no jump is.
         let mut by = vec![0; self.segments.len() + 1];
         let mut seen = vec![false; self.segments.len()];
         for first in jumps {
-            // All jumps that share a cut, directly or not, and how far each has to move if the first
-            // one stays.
+            // The group of the first jump, and how far each would have to move if the first stayed.
             let mut group = vec![];
             let mut found = vec![(first, 0)];
             while let Some((jump, far)) = found.pop() {
@@ -402,8 +419,8 @@ impl Aligner {
         }
     }
 
-    /// For each jump (by the segment that begins there): the jumps that share a cut with it, and how
-    /// many bytes further than it they have to move to agree.
+    /// For each jump, the other jumps at the same cut, and how many bytes further they have to move to
+    /// agree with it. A jump is known by the index of the segment that begins there.
     fn shared_cuts(&self) -> Vec<Vec<(usize, i64)>> {
         let mut links = vec![vec![]; self.segments.len()];
         let mut by_start: Vec<usize> = (1..self.segments.len()).collect();
@@ -415,7 +432,7 @@ impl Aligner {
             let shared = by_start[near..]
                 .iter()
                 .take_while(|&&other| self.segments[other].start <= end + self.slacks[jump])
-                // Its own segment, or the one that ends there, is no other side of the cut.
+                // The other side of the cut is neither this jump nor the one before it.
                 .filter(|&&other| other != jump && other + 1 != jump)
                 .map(|&other| (other, end as i64 - self.segments[other].start as i64))
                 .filter(|&(other, further)| further <= self.slacks[other] as i64)
@@ -428,20 +445,19 @@ impl Aligner {
         links
     }
 
-    /// The last bytes may be too few to hold a whole cell: then they are recognised if they are the
-    /// end of the stream.
-    fn recognise_end(&mut self) {
-        let held = self.lost.make_contiguous().to_vec();
+    /// The last bytes may be too few for a whole cell. If they are the end of the stream, they are
+    /// recognized all the same.
+    fn recognize_end(&mut self) {
         let end = self.wire.len();
-        for index in held.len().saturating_sub(2 * CELL)..held.len() {
-            let rest = &held[index..];
+        for index in self.unplaced.len().saturating_sub(2 * CELL)..self.unplaced.len() {
+            let rest = &self.unplaced[index..];
             let at = end.saturating_sub(rest.len() as u64);
             let mut last = vec![0; rest.len()];
             self.wire.fill(at, &mut last);
             if last == rest {
                 self.jump(index, at);
-                let held: Vec<u8> = self.lost.drain(..).collect();
-                self.follow(&held);
+                let placed = mem::take(&mut self.unplaced);
+                self.follow(&placed);
                 return;
             }
         }
@@ -462,7 +478,8 @@ impl Aligner {
     }
 }
 
-/// How many bytes of what was sent are in some segment, and, to compare, how few pieces they form.
+/// How many of the bytes sent are in some segment, and how many pieces they form. More bytes compare
+/// as greater, and if there are as many, fewer pieces do.
 fn covered(segments: &[Segment]) -> (u64, Reverse<u64>) {
     let mut sorted = segments.to_vec();
     sorted.sort_by_key(|segment| segment.start);
@@ -476,7 +493,7 @@ fn covered(segments: &[Segment]) -> (u64, Reverse<u64>) {
 }
 
 fn common_prefix(left: &[u8], right: &[u8]) -> usize {
-    // Equality of whole slices is a single fast comparison; only a mismatch is worth a search.
+    // Comparing whole slices is one fast operation. Only if they differ, look for the place.
     if left == right {
         return left.len();
     }
@@ -488,7 +505,7 @@ mod tests {
     use super::*;
     use crate::sent::wire::{CHUNK, Framing};
 
-    /// Judges `pieces` of the stream, arriving in portions of every awkward size.
+    /// Compares what arrived in portions of several awkward sizes, which must make no difference.
     fn judge(wire: &Wire, arrived: &[u8]) -> Damage {
         let mut results = [1, 7, 1000, 65536, usize::MAX].map(|portion| {
             let mut aligner = Aligner::new(wire.clone());

@@ -1,4 +1,5 @@
-//! What one receiver got: the damage to the stream, and what its framing and curl make of it.
+//! What one receiver got: which bytes are missing or out of place, how far the message got, and what
+//! curl would say about it.
 
 use serde::Serialize;
 
@@ -6,20 +7,21 @@ use crate::arrived::align::{Aligner, Damage};
 use crate::arrived::http::{CurlExit, Decoder, End, Message, Reached};
 use crate::sent::wire::Wire;
 
-/// In which terms the offsets of a [`Reading`] are.
+/// What the offsets of a [`Reading`] count from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Offsets {
-    /// The proxy passes on every byte as it is: offsets count from the first byte of the stream.
+    /// From the first byte of the stream: the proxy passes on every byte as it is.
     Stream,
-    /// The proxy makes messages of its own: only the body can be compared.
+    /// From the first byte of the body: the proxy writes a head or a framing of its own, so only the
+    /// bodies can be compared.
     Body,
 }
 
-/// The judgement over one direction of one transfer.
+/// What came in one direction of one transfer, compared with what was sent.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reading {
-    /// The status of the response, where one came.
+    /// The status of the response, if one came.
     pub status: Option<u16>,
     /// How the stream ended.
     pub end: End,
@@ -29,7 +31,7 @@ pub struct Reading {
     pub curl: CurlExit,
     /// What is missing or out of place.
     pub damage: Damage,
-    /// In which terms `damage` counts.
+    /// What the offsets in `damage` count from.
     pub offsets: Offsets,
 }
 
@@ -51,14 +53,13 @@ impl Reading {
     }
 }
 
-/// Follows one direction of one transfer, from the receiver's side.
+/// Follows one direction of one transfer at the receiver. It compares twice, the stream as it comes and
+/// the decoded body, and decides at the end which of the two counts.
 pub struct Judge {
     wire: Wire,
-    /// The stream as it comes.
     stream: Aligner,
-    /// The body after decoding.
     body: Aligner,
-    /// The message.
+    /// The message so far.
     pub decoder: Decoder,
 }
 
@@ -78,26 +79,22 @@ impl Judge {
         self.stream.push(bytes);
         let body = &mut self.body;
         if self.stream.on_track() {
-            // Nothing is out of place in the stream, so nothing is in the body: no need to compare.
+            // The whole stream is as it was sent, so the body is too: no need to compare it again.
             self.decoder.push(bytes, |bytes| body.trust(bytes.len() as u64));
         } else {
             self.decoder.push(bytes, |bytes| body.push(bytes));
         }
     }
 
-    /// Bytes of the stream that could be placed so far, in the terms of the better of both views.
-    pub fn recognised(&self) -> u64 {
-        self.stream.recognised().max(self.body.recognised())
-    }
-
-    /// Judges what arrived by what was sent: the first `sent` bytes of the stream.
+    /// Compares what arrived with what was sent, the first `sent` bytes of the stream.
     pub fn finish(self, sent: u64, end: End) -> Reading {
         let reached = self.decoder.reached(end);
         let curl = self.decoder.curl(end);
         let body = self.body.finish(self.wire.body_before(sent));
         let stream = self.stream.finish(sent);
-        // A proxy that makes a head of its own must be judged by the body alone. So must one that
-        // keeps the head and frames the body anew: then the body is whole and the stream is not.
+        // If the head arrived as it was sent, the proxy passes on bytes and the stream counts. If not,
+        // it writes a head of its own and only the body counts. It may also keep the head and cut the
+        // body into other chunks: then the body is whole although the stream is not.
         let verbatim = stream.segments.first().is_some_and(|first| {
             first.start == 0 && first.len >= self.wire.head_len().min(sent).max(1)
         });

@@ -1,4 +1,4 @@
-//! Sockets with their buffers chosen, and ports that nobody else takes.
+//! Sockets with chosen buffer sizes, ports that nobody else takes, and how much the kernel buffers.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -14,17 +14,18 @@ use nix::sys::socket::{
     connect as connect_socket, getsockname, listen, setsockopt, socket, sockopt,
 };
 
-/// How much the kernel takes in for a client that does not read.
+/// How large a client's receive window is, and so how much the kernel takes for a client that does not
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// Whatever the kernel does by itself: megabytes over loopback.
+    /// What the kernel chooses: several megabytes over loopback.
     Default,
-    /// A receive buffer of 4 KiB (the kernel makes it 8). The sender's kernel still takes megabytes,
-    /// because loopback's segments are 64 KiB, but it takes them at once and then no more: what a
-    /// proxy drops then is one piece.
+    /// A receive buffer of 4 KiB (the kernel doubles it). The sender's socket still takes megabytes,
+    /// because segments on loopback are 64 KiB, but it takes them at once and then no more. So what a
+    /// proxy drops is one piece.
     Narrow,
-    /// A receive buffer of 16 KiB and segments of 1,400 bytes, as on a network: the kernels
-    /// together take some hundred KiB. For crowds.
+    /// A receive buffer of 16 KiB and segments of 1,400 bytes, as on a network. Both sockets together
+    /// take some hundred KiB. For crowds.
     Small,
 }
 
@@ -34,7 +35,7 @@ pub enum Window {
 /// Those of socket(2), setsockopt(2) and connect(2).
 pub fn connect(address: SocketAddr, window: Window) -> io::Result<TcpStream> {
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    // Both options count from the first segment, so they are set before connecting.
+    // Set before connecting, because the handshake tells the other side about both.
     match window {
         Window::Default => {}
         Window::Narrow => setsockopt(&fd, sockopt::RcvBuf, &(4 * 1024))?,
@@ -98,24 +99,24 @@ pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
 /// Waits until `stream` is ready for `flags`, or failed, or `patience` is over.
 pub fn wait_ready(stream: &impl AsFd, flags: PollFlags, patience: Duration) {
     let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    // An interrupted or failed wait is as good as a time-out: the caller tries and sees.
+    // If the wait is interrupted or fails, the caller tries to read or write and sees what happens.
     let _ = poll(&mut [PollFd::new(stream.as_fd(), flags)], timeout);
 }
 
-/// What became of an attempt to read or write without waiting.
+/// What came of an attempt to read or write without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// That many bytes.
+    /// So many bytes moved.
     Bytes(usize),
-    /// None now.
+    /// Nothing can move now.
     Nothing,
-    /// None ever again: the other side ended in order.
+    /// There is nothing more to read: the other side has closed in order.
     Fin,
-    /// None ever again: the other side reset the connection, or it failed in another way.
+    /// The other side has reset the connection, or it failed in another way.
     Reset,
 }
 
-/// Reads what is there.
+/// Reads what is there, without waiting.
 pub fn read_now(mut stream: &TcpStream, buffer: &mut [u8]) -> Moved {
     match stream.read(buffer) {
         Ok(0) => Moved::Fin,
@@ -123,7 +124,7 @@ pub fn read_now(mut stream: &TcpStream, buffer: &mut [u8]) -> Moved {
     }
 }
 
-/// Writes what fits.
+/// Writes as much as the kernel takes, without waiting.
 pub fn write_now(mut stream: &TcpStream, bytes: &[u8]) -> Moved {
     moved(stream.write(bytes))
 }
@@ -138,20 +139,20 @@ fn moved(result: io::Result<usize>) -> Moved {
     }
 }
 
-/// A port for a program that cannot be told to choose one itself.
+/// A port for a program that cannot choose one by itself.
 ///
-/// It lies below the range from which the kernel takes the ports of outgoing connections, and as
-/// long as the reservation lives no other laboratory on this machine takes it.
+/// The kernel will not give it to an outgoing connection, because it is below the range for those, and
+/// no other laboratory on this machine will take it while the reservation lives.
 pub struct ReservedPort {
     /// The port.
     pub port: u16,
-    /// Holds a name among abstract Unix sockets, which the kernel frees when the process ends,
-    /// however it ends.
+    /// A socket that holds the name `dropped-write/port/N`. Only one socket can have that name, and
+    /// the kernel frees it when this process ends, however it ends.
     _name: OwnedFd,
 }
 
-/// Ports that reservations are made from: above the well-known ones, below Linux's default
-/// `net.ipv4.ip_local_port_range`.
+/// The ports to choose from: above the well-known ones, and below the default of
+/// `net.ipv4.ip_local_port_range` (ip(7)).
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
 impl ReservedPort {
@@ -168,7 +169,7 @@ impl ReservedPort {
             if bind(fd.as_raw_fd(), &name).is_err() {
                 continue;
             }
-            // Bound without SO_REUSEADDR, so that a port with a past is passed over too.
+            // Without SO_REUSEADDR this fails also where an old connection is in TIME_WAIT.
             let probe =
                 socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
             if bind(probe.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).is_ok() {
@@ -179,8 +180,8 @@ impl ReservedPort {
     }
 }
 
-/// Bytes that the kernel takes from a writer whose reader never reads: its own send buffer and the
-/// reader's receive buffer. Measured on this machine, once for each kind of window.
+/// How many bytes the kernel takes from a writer whose reader never reads: what fits into the writer's
+/// send buffer and the reader's receive buffer. Measured on this machine, once for each window.
 ///
 /// # Errors
 /// Those of the socket calls.
@@ -196,7 +197,8 @@ pub fn absorbed(window: Window) -> io::Result<u64> {
     writer.set_nonblocking(true)?;
     let block = [0; 1 << 16];
     let mut total = 0;
-    // The kernel may take some more a little after it first refused.
+    // Some time after a first refusal the kernel may take more, when the reader's side has sorted in
+    // what it got. So stop only when it has refused for 50 ms.
     let mut refused_since = Instant::now();
     while refused_since.elapsed() < Duration::from_millis(50) {
         match write_now(&writer, &block) {

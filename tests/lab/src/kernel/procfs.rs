@@ -1,4 +1,5 @@
-//! What `/proc` tells: the state of processes (proc(5)) and the queues of sockets (proc_net_tcp).
+//! What `/proc` says: the state of processes (proc(5)), and the queues of sockets
+//! (Documentation/networking/proc_net_tcp.rst in Linux).
 
 use std::fs;
 use std::path::Path;
@@ -15,17 +16,17 @@ pub struct Socket {
     pub remote: u16,
     /// As in the kernel's `tcp_states.h`: 1 established, 8 close-wait, 10 listening, …
     pub state: u8,
-    /// Bytes written by the program and not yet acknowledged by the other end.
+    /// Bytes that the program has written and the other end has not acknowledged.
     pub send_queue: u64,
-    /// Bytes received and not yet read by the program. An unread FIN counts as one.
+    /// Bytes that have arrived and the program has not read. A FIN that it has not read counts as one.
     pub receive_queue: u64,
-    /// Whether the retransmission timer runs: something was sent that is not acknowledged yet. It may
-    /// have arrived all the same, and is in both ends' queues then.
+    /// Whether the retransmission timer runs: something was sent and is not acknowledged. If it has
+    /// arrived already, it is in the queues of both ends, and would be counted twice.
     pub awaits_ack: bool,
 }
 
 impl Socket {
-    /// The one that an unread FIN adds to `receive_queue`: it is no byte that anybody waits for.
+    /// 1 if `receive_queue` counts an unread FIN, else 0. A FIN is no byte that anybody waits for.
     pub fn unread_fin(self) -> u64 {
         u64::from(self.state == CLOSE_WAIT && self.receive_queue > 0)
     }
@@ -37,14 +38,14 @@ pub const LISTEN: u8 = 10;
 /// The state of a socket whose peer has sent its FIN while this side has not.
 const CLOSE_WAIT: u8 = 8;
 
-/// The timer of a socket that has sent something which is not acknowledged, in `/proc/net/tcp`.
+/// The kind of timer in `/proc/net/tcp` that runs while something is not acknowledged.
 const RETRANSMISSION: &str = "01";
 
 /// The state of a socket that is closed and waits for old segments to die out.
 const TIME_WAIT: u8 = 6;
 
-/// Which of the kernel's tables to read. Each is a walk through all the buckets of a large hash table,
-/// some milliseconds on a machine with much memory, so neither is read without need.
+/// Which of the kernel's tables of sockets to read. Each takes the kernel some milliseconds on a machine
+/// with much memory, because it walks a large hash table, so we read only what we need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tables {
     /// IPv4 sockets.
@@ -53,7 +54,7 @@ pub enum Tables {
     V4AndV6,
 }
 
-/// The sockets in which one of `ports` takes part, sorted.
+/// The sockets that have one of `ports` at either end, sorted.
 pub fn sockets(ports: &[u16], tables: Tables) -> Vec<Socket> {
     let mut found = in_table("/proc/net/tcp", ports);
     if tables == Tables::V4AndV6 {
@@ -72,8 +73,9 @@ fn in_table(table: &str, ports: &[u16]) -> Vec<Socket> {
     text.lines().skip(1).filter_map(parse_socket).filter(concerned).collect()
 }
 
-/// Whether bytes are under way that neither side has to do anything for: sent, not yet acknowledged,
-/// and not yet in the other end's queue. A lost segment may take 200 ms to be sent again.
+/// Whether bytes are on their way between two sockets: they are in the sender's queue, and the
+/// receiver's queue is empty. They will arrive although no program does anything; if a segment was
+/// lost, after some 200 ms, when it is sent again.
 pub fn in_flight(sockets: &[Socket]) -> bool {
     sockets.iter().filter(|socket| socket.send_queue > 0).any(|sender| {
         let ends = (sender.remote, sender.local);
@@ -82,13 +84,13 @@ pub fn in_flight(sockets: &[Socket]) -> bool {
     })
 }
 
-/// Whether the queues stand as they stood.
+/// Whether the same sockets have the same queues as before. Timers do not matter.
 pub fn same_queues(sockets: &[Socket], before: &[Socket]) -> bool {
     let queues = |socket: &Socket| Socket { awaits_ack: false, ..*socket };
     sockets.iter().map(queues).eq(before.iter().map(queues))
 }
 
-/// In which tables somebody listens on `port`; `None` when nobody does.
+/// The tables to read for the connections of whoever listens on `port`. `None`: nobody does.
 pub fn listens_in(port: u16) -> Option<Tables> {
     let listens = |table| {
         in_table(table, &[port]).iter().any(|socket| socket.state == LISTEN && socket.local == port)
@@ -122,11 +124,11 @@ fn parse_socket(line: &str) -> Option<Socket> {
 pub struct Vitals {
     /// Its processes.
     pub processes: Vec<i32>,
-    /// A thread runs, or waits for nothing but a processor or a disk.
+    /// At least one thread is running, or waits only for a processor or a disk.
     pub running: bool,
     /// Every thread is stopped by a signal.
     pub stopped: bool,
-    /// Time on a processor, in nanoseconds, of all threads that live.
+    /// Processor time of all living threads, in nanoseconds.
     pub cpu_ns: u64,
     /// Resident memory in KiB.
     pub memory_kib: u64,
@@ -186,7 +188,8 @@ pub fn with_environment(entry: &str) -> Vec<i32> {
     numbers_in("/proc").into_iter().filter(has_entry).collect()
 }
 
-/// These processes, as far as they live, and all their descendants (proc_pid_task_tid_children(5)).
+/// Those of `pids` that live, and all their descendants (proc_pid_task_tid_children(5)). It is quicker
+/// than [`family`], and misses processes whose parent has ended.
 pub fn with_children(pids: &[i32]) -> Vec<i32> {
     let lives = |pid: &i32| Path::new(&format!("/proc/{pid}")).exists();
     let mut members: Vec<i32> = pids.iter().copied().filter(lives).collect();
@@ -206,7 +209,8 @@ pub fn with_children(pids: &[i32]) -> Vec<i32> {
     members
 }
 
-/// Looks at these processes. `memory` and `descriptors` take longer to find out than the rest.
+/// Looks at these processes. Memory and descriptors take longer to find out than the rest, and are 0
+/// unless `thoroughly` is set.
 pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
     let mut vitals =
         Vitals { processes: pids.to_vec(), stopped: !pids.is_empty(), ..Vitals::default() };
@@ -226,13 +230,14 @@ pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
     vitals
 }
 
-/// Whether a thread of this process runs or is about to. One that has ended does not.
+/// Whether a thread of our own process is running, or waits only for a processor or a disk.
 pub fn thread_runs(thread: i32) -> bool {
     parse_stat(&format!("/proc/self/task/{thread}/stat"))
         .is_some_and(|process| matches!(process.state, 'R' | 'D'))
 }
 
-/// Nanoseconds that a task has spent on a processor (Documentation/scheduler/sched-stats.rst).
+/// Processor time of a task in nanoseconds (Documentation/scheduler/sched-stats.rst in Linux). `task` is
+/// its directory in `/proc`.
 pub fn on_cpu_ns(task: &str) -> u64 {
     fs::read_to_string(format!("{task}/schedstat"))
         .ok()
@@ -240,8 +245,8 @@ pub fn on_cpu_ns(task: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Whether the kernel has packets to deliver and waits for a processor to do so (`ksoftirqd`).
-/// Loopback's packets go this way on a busy machine.
+/// Whether the kernel has packets to deliver and waits for a processor (its `ksoftirqd` threads are
+/// ready to run). On a busy machine, packets on loopback are delivered by these threads.
 pub fn deliveries_wait() -> bool {
     static THREADS: OnceLock<Vec<i32>> = OnceLock::new();
     let threads = THREADS.get_or_init(|| {
@@ -258,7 +263,8 @@ pub fn deliveries_wait() -> bool {
 fn parse_stat(stat: &str) -> Option<Process> {
     let text = fs::read_to_string(stat).ok()?;
     let (pid, rest) = text.split_once(" (")?;
-    // The name may hold anything, spaces and brackets too: what follows its last bracket is safe.
+    // The name is in parentheses and may itself contain spaces and parentheses, so the other fields
+    // begin after the last one.
     let mut fields = rest.rsplit_once(") ")?.1.split_ascii_whitespace();
     Some(Process {
         pid: pid.parse().ok()?,
