@@ -3,14 +3,15 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::gettid;
+use parking_lot::Mutex;
 
 use crate::arrived::http::{End, Message};
 use crate::arrived::reading::{Judge, Reading};
@@ -55,10 +56,6 @@ impl Default for Gate {
     fn default() -> Gate {
         Gate::new()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// One thing that a backend does on a connection. The request's head has been read before the first.
@@ -132,7 +129,7 @@ pub struct Progress {
 impl Progress {
     /// The target that was asked for, once the request's head has been read.
     pub fn target(&self) -> Option<&'static str> {
-        *lock(&self.target)
+        *self.target.lock()
     }
 
     /// Bytes of the response that the kernel has taken.
@@ -162,7 +159,7 @@ impl Progress {
 
     /// The judgement over the request, once its body has been read.
     pub fn upload(&self) -> Option<Reading> {
-        lock(&self.upload).clone()
+        self.upload.lock().clone()
     }
 
     /// The proxy's port on this connection.
@@ -248,7 +245,7 @@ impl Backend {
 
     /// All connections so far, oldest first.
     pub fn connections(&self) -> Vec<Arc<Progress>> {
-        lock(&self.shared.connections).clone()
+        self.shared.connections.lock().clone()
     }
 
     /// The connections that asked for `target`, oldest first.
@@ -262,7 +259,7 @@ impl Backend {
     /// A number that changes whenever anything does.
     pub(crate) fn counters(&self) -> Vec<u64> {
         let mut counters = vec![];
-        for progress in lock(&self.shared.connections).iter() {
+        for progress in self.shared.connections.lock().iter() {
             counters.extend([progress.sent(), progress.received(), progress.acts()]);
             counters.push(progress.is_finished().into());
         }
@@ -271,7 +268,7 @@ impl Backend {
 
     /// Whether some connection could go on by itself.
     pub(crate) fn is_busy(&self) -> bool {
-        lock(&self.shared.connections).iter().any(|progress| progress.is_busy())
+        self.shared.connections.lock().iter().any(|progress| progress.is_busy())
     }
 }
 
@@ -279,7 +276,7 @@ impl Drop for Backend {
     fn drop(&mut self) {
         self.shared.stop.open();
         let threads = self.acceptor.take().into_iter();
-        for thread in threads.chain(std::mem::take(&mut *lock(&self.shared.threads))) {
+        for thread in threads.chain(std::mem::take(&mut *self.shared.threads.lock())) {
             let _ = thread.join();
         }
     }
@@ -295,7 +292,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         progress.peer_port.store(peer.port().into(), SeqCst);
         // Busy until its thread has begun and can be looked at.
         progress.pausing.store(true, SeqCst);
-        lock(&shared.connections).push(progress.clone());
+        shared.connections.lock().push(progress.clone());
         let actor_shared = shared.clone();
         let thread = thread::spawn(move || {
             progress.thread.store(gettid().as_raw(), SeqCst);
@@ -306,7 +303,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             drop(stream);
             progress.finished.store(true, SeqCst);
         });
-        lock(&shared.threads).push(thread);
+        shared.threads.lock().push(thread);
     }
 }
 
@@ -332,7 +329,7 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
                 let end = actor.read_body(&mut request, gate);
                 let judge =
                     std::mem::replace(&mut request, Judge::new(&route.request, Message::Request));
-                *lock(&progress.upload) = Some(judge.finish(route.request.len(), end));
+                *progress.upload.lock() = Some(judge.finish(route.request.len(), end));
                 true
             }
             Act::HalfClose => stream.shutdown(std::net::Shutdown::Write).is_ok(),
@@ -384,7 +381,7 @@ impl Actor<'_> {
         let route = routes.iter().find(|route| route.target == asked).or(routes.first())?;
         let mut judge = Judge::new(&route.request, Message::Request);
         judge.push(&start);
-        *lock(&self.progress.target) = Some(route.target);
+        *self.progress.target.lock() = Some(route.target);
         Some((route.clone(), judge))
     }
 

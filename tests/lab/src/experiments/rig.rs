@@ -1,18 +1,16 @@
-//! The set-up of an experiment: a backend, the proxy in front of it, and the means to tell when
-//! nothing moves any more.
-//!
-//! Nothing here is concluded from silence. A proxy is *still* when every one of its threads sleeps,
-//! the kernel's queues stand as they stood, nothing is under way between them, and no actor of ours
-//! could go on by itself: then only somebody else's next move can change anything.
+//! What every experiment stands on: a backend, the proxy in front of it, a story of what happens, and
+//! ways to wait until things have happened. How it knows that nothing will happen any more is told in
+//! [`stillness`](super::stillness).
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::stillness::{Look, Watch};
 use crate::arrived::http::Reached;
 use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
 use crate::ends::Attempt;
@@ -23,26 +21,19 @@ use crate::kernel::procfs::{self, LISTEN, Socket, Tables};
 use crate::kernel::wait::true_within;
 use crate::numbers::{size, thousands};
 use crate::sent::wire::Wire;
-use crate::subject::proxy::{Proxy, Spec, StartFailure};
+use crate::subject::program::Signal;
+use crate::subject::proxy::{Proxy, Spec};
 
-/// How long everything must be still before the next act begins. Work that is only waiting for a
-/// processor does not count as still, so this may be short even on a busy machine.
+/// How long everything must be still before the next act begins. It may be short even on a busy
+/// machine, because a thread that only waits for a processor is not called still.
 pub const SETTLE: Duration = Duration::from_millis(50);
 
-/// How many looks in a row must find everybody asleep, however long they take. Somebody who was seen
-/// running and then asleep, while nothing moved, had nothing to move.
-const LOOKS: u32 = 6;
-
-/// How long everything must be still before we say that it will be so for ever. Longer than the
-/// timers by which TCP probes and retransmits over loopback.
+/// How long everything must be still before we say that it will be so for ever. This is longer than the
+/// timers by which TCP probes a full peer and sends again over loopback.
 pub const FOREVER: Duration = Duration::from_millis(1500);
 
-/// When an acknowledgment has come, if it is only put off: twice the longest that a receiver may
-/// (`TCP_DELACK_MAX` in Linux's `include/net/tcp.h`). What is not acknowledged is in two queues.
-const ACKNOWLEDGED: Duration = Duration::from_millis(400);
-
-/// Time on a processor, while nothing moves, that makes it spinning.
-const SPIN_NS: u64 = 300_000_000;
+/// The pause between two looks at whether anything moves.
+const PACE: Duration = Duration::from_millis(4);
 
 /// How long an experiment may take in all.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -50,9 +41,9 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Why an experiment ended before its end.
 #[derive(Debug)]
 pub enum Halt {
-    /// With a verdict all the same.
+    /// The verdict is clear already.
     Verdict(Box<Verdict>),
-    /// Because the laboratory itself could not go on.
+    /// The laboratory itself could not go on.
     Broken(anyhow::Error),
 }
 
@@ -74,7 +65,7 @@ impl From<anyhow::Error> for Halt {
     }
 }
 
-/// What happened, in the order in which it did.
+/// What happened in an experiment, in order. Clones share it.
 #[derive(Clone, Default)]
 pub struct Story(Arc<Mutex<Vec<Event>>>);
 
@@ -90,34 +81,34 @@ pub struct Event {
 impl Story {
     /// All that has been told.
     pub fn events(&self) -> Vec<Event> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.0.lock().clone()
     }
 
     fn tell(&self, begun: Instant, text: String) {
         let event = Event { at_ms: begun.elapsed().as_millis() as u64, text };
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
+        self.0.lock().push(event);
     }
 }
 
 /// How a period of watching ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// What was to be done is done.
+    /// What was waited for has happened.
     Done,
-    /// Everything stood still for as long as was asked.
+    /// It has not, and everything was still for as long as was asked.
     Still,
 }
 
-/// The bytes of a transfer, by the place where they are.
+/// How many bytes of a transfer are in which place.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Whereabouts {
-    /// In the sending kernel's queue and the proxy's receive queue.
+    /// In the kernel's queues between the backend and the proxy.
     pub before_proxy: u64,
-    /// Read by the proxy and not written: kept in its memory, spilled, or gone.
+    /// Read by the proxy and not written. They may be in its memory, in a file, or gone.
     pub inside_proxy: u64,
-    /// In the proxy's send queue and the receiver's queue.
+    /// In the kernel's queues between the proxy and the client.
     pub after_proxy: u64,
-    /// Read by the receiver.
+    /// Read by the client.
     pub delivered: u64,
 }
 
@@ -134,7 +125,7 @@ impl fmt::Display for Whereabouts {
     }
 }
 
-/// The set-up.
+/// A proxy with a backend behind it, and what has happened to them.
 pub struct Rig {
     /// The proxy under test.
     pub proxy: Proxy,
@@ -144,75 +135,27 @@ pub struct Rig {
     story: Story,
     watch: Watch,
     tables: Tables,
-    /// The most memory seen, in KiB.
-    pub peak_kib: u64,
-}
-
-/// How long things have stood as they stand.
-struct Watch {
-    sockets: Vec<Socket>,
-    counters: Vec<u64>,
-    /// Since when queues and counters are the same.
-    same_since: Instant,
-    /// The proxy's time on a processor then.
-    cpu_ns_then: u64,
-    /// How many looks in a row, since then, have found everybody asleep.
-    quiet_looks: u32,
-    /// All looks.
-    looks: u32,
-}
-
-impl Watch {
-    fn changed(&mut self, now: Instant, cpu_ns: u64) {
-        self.same_since = now;
-        self.cpu_ns_then = cpu_ns;
-        self.quiet_looks = 0;
-    }
 }
 
 impl Rig {
     /// Starts the backend and then the proxy.
     ///
     /// # Errors
-    /// When the proxy does not come to listen: with the verdict that says so.
+    /// When the proxy never listens: with the verdict that says so.
     pub fn start(spec: &Spec, routes: Vec<Route>, story: &Story) -> Result<Rig, Halt> {
         Rig::with_backend(spec, Backend::start(routes)?, story)
     }
 
-    /// Starts the proxy before a backend that is there already.
+    /// Starts the proxy in front of a backend that is there already.
     ///
     /// # Errors
-    /// As [`Rig::start`].
+    /// As for [`Rig::start`].
     pub fn with_backend(spec: &Spec, backend: Backend, story: &Story) -> Result<Rig, Halt> {
-        let proxy = Proxy::start(spec, backend.address).map_err(|failure| match failure {
-            StartFailure::NotRun(why) => {
-                Verdict::new(Kind::Absent, format!("it could not be run: {why}"))
-            }
-            StartFailure::Exited(how) => {
-                Verdict::new(Kind::Absent, format!("it ended before it listened: {how}"))
-            }
-            StartFailure::NeverListened(how) => {
-                Verdict::new(Kind::Absent, format!("it never listened: {how}"))
-            }
-        })?;
+        let proxy = Proxy::start(spec, backend.address)
+            .map_err(|failure| Verdict::new(Kind::Absent, failure.to_string()))?;
         let tables = procfs::listens_in(proxy.address.port()).unwrap_or(Tables::V4);
-        let now = Instant::now();
-        let mut rig = Rig {
-            proxy,
-            backend,
-            begun: now,
-            story: story.clone(),
-            watch: Watch {
-                sockets: vec![],
-                counters: vec![],
-                same_since: now,
-                cpu_ns_then: 0,
-                quiet_looks: 0,
-                looks: 0,
-            },
-            tables,
-            peak_kib: 0,
-        };
+        let (begun, story) = (Instant::now(), story.clone());
+        let mut rig = Rig { proxy, backend, begun, story, watch: Watch::new(), tables };
         rig.tell(format!(
             "The proxy listens on {}; its backend is {}.",
             rig.proxy.address, rig.backend.address
@@ -221,7 +164,7 @@ impl Rig {
         Ok(rig)
     }
 
-    /// Adds to the story.
+    /// Adds a line to the story.
     pub fn tell(&self, text: impl Into<String>) {
         self.story.tell(self.begun, text.into());
     }
@@ -261,7 +204,7 @@ impl Rig {
             let address = self.proxy.address;
             let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
             let verdict = match procfs::listens_in(address.port()) {
-                // On another address, that is: on ::1 alone, for instance.
+                // So it listens on another address: on ::1 alone, for example.
                 Some(_) if refused => {
                     let port = address.port();
                     let what =
@@ -277,11 +220,12 @@ impl Rig {
     /// Waits until the backend has begun to serve this route.
     ///
     /// # Errors
-    /// When the request never gets there.
+    /// When the request never gets there, or the proxy dies or spins.
     pub fn until_asked(&mut self, route: &Route) -> Result<(), Halt> {
         let target = route.target;
-        let ended = self.pump(FOREVER, |backend| {
-            if backend.asked_for(target).is_empty() { Attempt::Idle } else { Attempt::Done }
+        let ended = self.pump(FOREVER, |backend| match backend.asked_for(target).is_empty() {
+            true => Attempt::Idle,
+            false => Attempt::Done,
         })?;
         match ended {
             Ended::Done => Ok(()),
@@ -289,18 +233,18 @@ impl Rig {
         }
     }
 
-    /// Waits until nobody can go any further.
+    /// Waits until everything is still.
     ///
     /// # Errors
-    /// When the proxy dies or spins, or time is over.
+    /// As for [`Rig::pump`].
     pub fn settle(&mut self) -> Result<(), Halt> {
         self.pump(SETTLE, |_| Attempt::Idle).map(|_| ())
     }
 
-    /// Reads until the response ends, or nothing comes any more for that long.
+    /// Reads until the response ends, or everything has been still for `patience`.
     ///
     /// # Errors
-    /// As [`Rig::settle`].
+    /// As for [`Rig::pump`].
     pub fn drain(&mut self, client: &mut Client, patience: Duration) -> Result<Ended, Halt> {
         let ended = self.pump(patience, |_| {
             if client.is_complete() {
@@ -309,40 +253,37 @@ impl Rig {
             read(client, usize::MAX)
         })?;
         if client.is_complete() && !client.has_ended() {
-            // What follows the end would be too much, and a reset would be worth knowing.
+            // Nothing should follow but the end of the connection. If bytes or a reset do, we want to
+            // know.
             self.pump(SETTLE, |_| read(client, usize::MAX))?;
         }
         Ok(ended)
     }
 
-    /// Does `act` again and again until it is done, or everything has been still for `patience`.
+    /// Does `act` again and again until it is done, or until everything has been still for `patience`.
     ///
     /// # Errors
-    /// When the proxy dies or spins, or time is over.
+    /// When the proxy dies or spins, or [`DEADLINE`] is over.
     pub fn pump(
         &mut self,
         patience: Duration,
         mut act: impl FnMut(&Backend) -> Attempt,
     ) -> Result<Ended, Halt> {
-        self.watch.same_since = Instant::now();
-        self.watch.quiet_looks = 0;
+        self.watch.restart();
         loop {
             match act(&self.backend) {
                 Attempt::Done => return Ok(Ended::Done),
-                Attempt::Moved => {
-                    self.watch.same_since = Instant::now();
-                    self.watch.quiet_looks = 0;
-                    if self.begun.elapsed() > DEADLINE {
-                        return Err(self.slow().into());
-                    }
+                Attempt::Moved if self.begun.elapsed() <= DEADLINE => {
+                    self.watch.restart();
                     continue;
                 }
+                Attempt::Moved => return Err(self.slow().into()),
                 Attempt::Idle => {}
             }
             if self.is_still_for(patience)? {
                 return Ok(Ended::Still);
             }
-            std::thread::sleep(Duration::from_millis(4));
+            std::thread::sleep(PACE);
         }
     }
 
@@ -353,50 +294,19 @@ impl Rig {
         if self.begun.elapsed() > DEADLINE {
             return Err(self.slow().into());
         }
-        let now = Instant::now();
         let vitals = self.proxy.vitals();
-        let counters = self.backend.counters();
-        let watch = &mut self.watch;
-        if counters != watch.counters {
-            watch.counters = counters;
-            watch.changed(now, vitals.cpu_ns);
+        let (counters, is_busy) = (self.backend.counters(), self.backend.is_busy());
+        let ports = [self.proxy.address.port(), self.backend.address.port()];
+        let sockets = || procfs::sockets(&ports, self.tables);
+        match self.watch.look(patience, &vitals, counters, is_busy, sockets) {
+            Look::Still => Ok(true),
+            Look::Moving => Ok(false),
+            Look::Spinning(ns) => {
+                let ms = ns / 1_000_000;
+                let what = format!("it used {ms} ms of processor time while not a byte moved");
+                Err(Verdict::new(Kind::Spun, what).into())
+            }
         }
-        if vitals.running || self.backend.is_busy() {
-            watch.quiet_looks = 0;
-        } else if !procfs::deliveries_wait() {
-            // Deliveries that wait may be somebody else's, so they are no sign of life; but while
-            // they wait, a look proves nothing.
-            watch.quiet_looks += 1;
-        }
-        // Counted up to the beginning of this look: on a busy machine a single one may take longer
-        // than the patience.
-        let due = watch.quiet_looks >= LOOKS && now.duration_since(watch.same_since) >= patience;
-        // Reading the queues is the costly part. It is done at the beginning of a quiet period and at
-        // its end, and now and then to find a proxy that runs while nothing moves.
-        watch.looks += 1;
-        if watch.quiet_looks != 1 && !due && !watch.looks.is_multiple_of(16) {
-            return Ok(false);
-        }
-        let sockets = self.sockets();
-        let watch = &mut self.watch;
-        let same = procfs::same_queues(&sockets, &watch.sockets);
-        watch.sockets = sockets;
-        let put_off = watch.sockets.iter().any(|socket| socket.awaits_ack)
-            && now.duration_since(watch.same_since) < ACKNOWLEDGED;
-        if !same {
-            watch.changed(now, vitals.cpu_ns);
-        } else if procfs::in_flight(&watch.sockets) || put_off {
-            watch.quiet_looks = 0;
-        }
-        let spent = vitals.cpu_ns.saturating_sub(watch.cpu_ns_then);
-        if spent > SPIN_NS {
-            let what = format!(
-                "it used {} ms of processor time while not a byte moved",
-                spent / 1_000_000
-            );
-            return Err(Verdict::new(Kind::Spun, what).into());
-        }
-        Ok(due && same && self.watch.quiet_looks > 0)
     }
 
     /// The connections of the proxy, both ends of each.
@@ -404,7 +314,7 @@ impl Rig {
         procfs::sockets(&[self.proxy.address.port(), self.backend.address.port()], self.tables)
     }
 
-    /// Bytes that wait in the kernel for somebody to read or take them.
+    /// Bytes that are in the kernel's queues.
     pub fn queued(&self) -> u64 {
         self.sockets()
             .iter()
@@ -413,8 +323,8 @@ impl Rig {
             .sum()
     }
 
-    /// Where the bytes of a download are, of which the backend sent `sent` on the connection to
-    /// `proxy_port` and the client received `delivered` on its port.
+    /// Where the bytes of a download are. The backend has sent `sent` of them on its connection to the
+    /// proxy's port `proxy_port`.
     pub fn whereabouts(&self, sent: u64, proxy_port: u16, client: &Client) -> Whereabouts {
         let client_port = client.port().unwrap_or(0);
         let (front, back) = (self.proxy.address.port(), self.backend.address.port());
@@ -436,7 +346,7 @@ impl Rig {
         place
     }
 
-    /// Stops every thread of the proxy and waits until they are stopped.
+    /// Stops the proxy by SIGSTOP and waits until every thread of it is stopped.
     ///
     /// # Errors
     /// When the proxy is gone, or does not stop.
@@ -457,26 +367,26 @@ impl Rig {
     }
 
     fn signal(&mut self, signal: Signal) -> Result<(), Halt> {
-        match self.proxy.exited() {
-            Some(how) => Err(self.died(&how).into()),
-            None => {
-                self.proxy.signal(signal);
-                Ok(())
-            }
+        if let Some(how) = self.proxy.exited() {
+            return Err(self.died(&how).into());
         }
+        self.proxy.signal(signal);
+        Ok(())
     }
 
-    /// Judges a download that has ended, or will never go on: of `client`'s response, everything
-    /// should have come.
+    /// Judges a download that has ended or will never go on. The whole response should have come.
+    ///
+    /// # Errors
+    /// As for [`Rig::judge_up_to`].
     pub fn judge(&mut self, client: Client, ended: Ended) -> Result<Transfer, Halt> {
         let sent = client.expected();
         self.judge_up_to(client, ended, sent)
     }
 
-    /// As [`Rig::judge`], for a response of which only the first `sent` bytes were sent.
+    /// The same for a response whose first `sent` bytes were sent, and no more.
     ///
     /// # Errors
-    /// With a verdict, where the bytes are not lost but stuck, or the proxy answers by itself.
+    /// With a verdict, if the bytes are not lost but stuck, or if the proxy answers by itself.
     pub fn judge_up_to(
         &mut self,
         client: Client,
@@ -491,7 +401,7 @@ impl Rig {
         let open = !client.has_ended() && !client.is_complete();
         let received = client.received();
         let own_answer = client.status().filter(|status| *status >= 500);
-        // Looked at before the client is judged, and thereby closed: that moves the queues again.
+        // Read now: judging the client closes its connection, and that changes the queues.
         let queued = self.queued();
         let (reading, evidence) = client.finish(sent);
         let transfer = Transfer { direction: Direction::Download, reading, evidence };
@@ -514,9 +424,11 @@ impl Rig {
         Ok(transfer)
     }
 
-    /// Ends an experiment: a good verdict stands only if the proxy lives and is at rest.
+    /// Ends an experiment. A good verdict counts only if the proxy is alive and at rest afterwards.
+    ///
+    /// # Errors
+    /// As for [`Rig::pump`].
     pub fn conclude(&mut self, verdict: Verdict) -> Result<Verdict, Halt> {
-        self.peak_kib = self.peak_kib.max(self.proxy.full_vitals().memory_kib);
         if verdict.kind.is_good() {
             self.settle()?;
         } else if let Some(how) = self.proxy.exited() {
@@ -527,11 +439,12 @@ impl Rig {
         Ok(verdict)
     }
 
-    /// The verdict that nothing will ever move again, for that reason; to be given when
-    /// [`pump`](Rig::pump) has ended [still](Ended::Still).
+    /// The verdict that nothing will ever move again, for this reason. Call it when [`Rig::pump`] has
+    /// ended with [`Ended::Still`].
     ///
-    /// That every thread is asleep is what several looks in a row have just found. One more look would
-    /// know less: the kernel probes a full peer now and then, and wakes a sleeper who gets nothing.
+    /// It does not look once more whether every thread is asleep. Several looks in a row have just found
+    /// that, and a single one could be wrong: TCP probes a full peer now and then, and that wakes a
+    /// thread for a moment although there is nothing to do.
     pub fn frozen(&self, what: &str) -> Verdict {
         Verdict::new(Kind::Frozen, format!("{what}; the proxy is asleep in every thread"))
     }

@@ -197,8 +197,8 @@ pub fn absorbed(window: Window) -> io::Result<u64> {
     writer.set_nonblocking(true)?;
     let block = [0; 1 << 16];
     let mut total = 0;
-    // Some time after a first refusal the kernel may take more, when the reader's side has sorted in
-    // what it got. So stop only when it has refused for 50 ms.
+    // The kernel may take some more a little after it first refused, so go on until it has refused for
+    // 50 ms.
     let mut refused_since = Instant::now();
     while refused_since.elapsed() < Duration::from_millis(50) {
         match write_now(&writer, &block) {

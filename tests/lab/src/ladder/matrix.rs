@@ -1,8 +1,10 @@
 //! The matrix: every program in every experiment, several at a time.
 
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use std::thread;
+
+use parking_lot::Mutex;
 
 use crate::arrived::verdict::Kind;
 use crate::experiments::{self, Experiment, Outcome};
@@ -26,7 +28,7 @@ pub fn run_all(
             let (queue, sender) = (queue.clone(), sender.clone());
             thread::spawn(move || {
                 loop {
-                    let next = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+                    let next = queue.lock().next();
                     let Some((place, (experiment, spec))) = next else { return };
                     // Nobody listens any more: the caller has been interrupted.
                     if sender.send((place, experiment.run(&spec))).is_err() {

@@ -8,8 +8,8 @@ use std::fmt;
 use std::io::{self, Read, pipe};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use nix::sys::prctl::set_pdeathsig;
 pub use nix::sys::signal::Signal;
 use nix::sys::signal::{kill, killpg};
 use nix::unistd::Pid;
+use parking_lot::{Condvar, Mutex};
 
 use crate::kernel::procfs::{self, Vitals};
 use crate::kernel::wait::find_within;
@@ -39,13 +40,9 @@ const MARKER: &str = "DROPPED_WRITE_LAB";
 /// The programs that run, for [`kill_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(vec![]);
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 /// Kills every program that runs, for the moment before this process itself is ended by a signal.
 pub fn kill_all() {
-    for pid in lock(&RUNNING).iter() {
+    for pid in RUNNING.lock().iter() {
         send(*pid, Signal::SIGKILL);
     }
 }
@@ -97,7 +94,7 @@ impl Program {
             command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
         }
         let mut child = command.spawn()?;
-        lock(&RUNNING).push(Pid::from_raw(child.id() as i32));
+        RUNNING.lock().push(Pid::from_raw(child.id() as i32));
         let stdout = child.stdout.take().map_or_else(Output::nothing, Output::follow);
         let stderr = child.stderr.take().map_or_else(Output::nothing, Output::follow);
         Ok(Program { child, stdout, stderr, mark })
@@ -159,7 +156,7 @@ impl Drop for Program {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let own = Pid::from_raw(self.pid());
-        lock(&RUNNING).retain(|pid| *pid != own);
+        RUNNING.lock().retain(|pid| *pid != own);
     }
 }
 
@@ -217,7 +214,7 @@ impl Output {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     read => read.unwrap_or(0),
                 };
-                let mut written = lock(&ours.written);
+                let mut written = ours.written.lock();
                 written.bytes.extend(&block[..count]);
                 if written.bytes.len() > KEPT {
                     let surplus = written.bytes.len() - KEPT / 2;
@@ -242,12 +239,12 @@ impl Output {
 
     /// All that was written so far.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&lock(&self.shared.written).bytes).into_owned()
+        String::from_utf8_lossy(&self.shared.written.lock().bytes).into_owned()
     }
 
     /// Whether the output has ended: whoever could write to it is gone.
     pub fn has_ended(&self) -> bool {
-        lock(&self.shared.written).ended
+        self.shared.written.lock().ended
     }
 
     /// Waits until `look` finds what it looks for in all that was written so far.
@@ -313,17 +310,17 @@ impl Output {
         mut look: impl FnMut(&Written) -> Option<T>,
     ) -> Result<T, WaitError> {
         let deadline = Instant::now() + patience;
-        let mut written = lock(&self.shared.written);
+        let mut written = self.shared.written.lock();
         loop {
             if let Some(found) = look(&written) {
                 return Ok(found);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if written.ended || left.is_zero() {
-                return Err(if written.ended { WaitError::Ended } else { WaitError::TooLong });
+            if written.ended {
+                return Err(WaitError::Ended);
             }
-            let woken = self.shared.grew.wait_timeout(written, left);
-            written = woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            if self.shared.grew.wait_until(&mut written, deadline).timed_out() {
+                return look(&written).ok_or(WaitError::TooLong);
+            }
         }
     }
 }

@@ -1,29 +1,28 @@
-//! The proxy under test: any program that can be started by a command.
+//! The proxy under test: any program that a command can start.
 
-use std::io;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use parking_lot::Mutex;
 
 use crate::kernel::net::ReservedPort;
 use crate::kernel::procfs::{self, Vitals};
 use crate::kernel::wait::find_within;
-use crate::subject::program::Program;
+use crate::subject::program::{Program, Signal};
 
 /// How to start a proxy.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// What it is called in reports.
     pub name: String,
-    /// Program and arguments, with the placeholders `{listen}`, `{backend}`, `{listen_port}` and
-    /// `{backend_port}`.
+    /// Program and arguments. `{listen}`, `{backend}`, `{listen_port}` and `{backend_port}` in them are
+    /// replaced by addresses and ports.
     pub command: Vec<String>,
-    /// Whether it takes port 0 and says in its first line which port that became.
+    /// Whether it can listen on port 0, and prints a line that says which port that has become.
     pub announces: bool,
     /// How long it may take until it listens.
     pub patience: Duration,
@@ -48,15 +47,14 @@ impl Spec {
 /// How long a program may take until it listens, unless told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why there is no proxy to test.
+/// Why there is no proxy to test, in a sentence about "it".
 #[derive(Clone, Debug)]
-pub enum StartFailure {
-    /// The program could not be run at all.
-    NotRun(String),
-    /// It ended before it listened.
-    Exited(String),
-    /// It lives, but nothing listens.
-    NeverListened(String),
+pub struct StartFailure(String);
+
+impl fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A running proxy. Dropping it asks it to end, and kills it and all its processes if it does not.
@@ -81,8 +79,9 @@ impl Proxy {
     /// # Errors
     /// When the program cannot be run, ends, or does not listen in time. It is ended then.
     pub fn start(spec: &Spec, backend: SocketAddr) -> Result<Proxy, StartFailure> {
-        let not_run = |error: io::Error| StartFailure::NotRun(error.to_string());
-        let port = (!spec.announces).then(ReservedPort::new).transpose().map_err(not_run)?;
+        let not_run = |why: String| StartFailure(format!("it could not be run: {why}"));
+        let port = (!spec.announces).then(ReservedPort::new).transpose();
+        let port = port.map_err(|error| not_run(error.to_string()))?;
         let listen_port = port.as_ref().map_or(0, |port| port.port);
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, listen_port));
         let mut words = spec.command.iter().map(|word| {
@@ -91,11 +90,11 @@ impl Proxy {
                 .replace("{listen_port}", &listen_port.to_string())
                 .replace("{backend_port}", &backend.port().to_string())
         });
-        let program = words.next().ok_or_else(|| StartFailure::NotRun("no command".into()))?;
+        let program = words.next().ok_or_else(|| not_run("no command".into()))?;
         let mut command = Command::new(&program);
         command.args(words).process_group(0);
-        let program = Program::start(command)
-            .map_err(|error| StartFailure::NotRun(format!("{program}: {error}")))?;
+        let program =
+            Program::start(command).map_err(|error| not_run(format!("{program}: {error}")))?;
         let now = Instant::now();
         let members = vec![program.pid()];
         let family = Mutex::new(Family { searched: now, asked: now, members });
@@ -126,12 +125,13 @@ impl Proxy {
                     true => " (a proxy must stay in the foreground)",
                     false => "",
                 };
-                let how = format!("{}{hint}", describe(status));
-                Err(StartFailure::Exited(self.with_last_words(&how)))
+                let how = format!("it ended before it listened: {}{hint}", describe(status));
+                Err(StartFailure(self.with_last_words(&how)))
             }
             None => {
-                let how = format!("nothing listened after {:.1} s", spec.patience.as_secs_f64());
-                Err(StartFailure::NeverListened(self.with_last_words(&how)))
+                let seconds = spec.patience.as_secs_f64();
+                let how = format!("it never listened: nothing listened after {seconds:.1} s");
+                Err(StartFailure(self.with_last_words(&how)))
             }
         }
     }
@@ -156,10 +156,10 @@ impl Proxy {
         find_within(soon, || telling_words(&self.program.stderr.text())).unwrap_or_default()
     }
 
-    /// Its processes. Children are looked for at most every 50 ms, and every second in the whole
-    /// process table, where those show that have left their parents.
+    /// Its processes. New children are looked for at most every 50 ms. Once a second the whole table of
+    /// processes is searched, to find those whose parent has ended.
     pub fn family(&self) -> Vec<i32> {
-        let mut family = self.family.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut family = self.family.lock();
         if family.searched.elapsed() > Duration::from_secs(1) {
             let members = self.program.family();
             *family = Family { searched: Instant::now(), asked: Instant::now(), members };
@@ -205,10 +205,10 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The line that tells why a program ended: the last one that names an error, as languages do above a
-/// stack trace or a hint; without one, the last that is not empty.
+/// The line that says why a program ended: the last one that names an error, because many languages
+/// print a stack trace or a hint below it. If none does, the last line that is not empty.
 fn telling_words(stderr: &str) -> Option<String> {
-    /// What a program wrote long before it ended is not why it ended.
+    /// What a program wrote long before it ended is not the reason.
     const LAST_LINES: usize = 40;
     let lines: Vec<_> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
@@ -220,7 +220,7 @@ fn telling_words(stderr: &str) -> Option<String> {
     };
     let told = last.iter().rposition(names_error);
     let words = match told {
-        // Rust puts the message on the next line.
+        // Rust prints the message on the next line.
         Some(at) if last[at].ends_with(':') && at + 1 < last.len() => {
             format!("{} {}", last[at], last[at + 1])
         }

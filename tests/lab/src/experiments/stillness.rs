@@ -1,0 +1,139 @@
+//! Does anything move any more?
+//!
+//! Silence alone proves nothing: on a busy machine a proxy at work may be silent for a while. So we say
+//! *still* only after looking at everything that could still move a byte, several times in a row:
+//!
+//! - every thread of the proxy is asleep, and so are the threads of our own backend;
+//! - the kernel's queues are the same as before, and nothing is on its way between two of them;
+//! - nothing new was sent or received at our own ends.
+//!
+//! Then only we ourselves can change anything. A look costs little, except for reading the queues. That
+//! is done at the first and at the last look of a quiet period:
+//!
+//! ```text
+//! look             1    2    3    4    5    6    7    8
+//! threads          run  run  zzz  zzz  zzz  zzz  zzz  zzz
+//! quiet_looks      0    0    1    2    3    4    5    6
+//! read the queues            yes                      yes: it is due
+//! ```
+//!
+//! At look 8 it is *due*: enough quiet looks in a row, and nothing has changed for as long as the
+//! caller's patience. If the queues are the same as at look 3, everything is still. If they are not,
+//! the count begins anew. It also does if bytes are on their way, or if an acknowledgment may be on its
+//! way, because until it comes the same bytes are in the queues of both ends.
+
+use std::time::{Duration, Instant};
+
+use crate::kernel::procfs::{self, Socket, Vitals};
+
+/// How many looks in a row must find every thread asleep. One is not enough: a thread that has just
+/// been woken by a packet may still count as asleep. By the next looks it has run, and if it found
+/// anything to do, a queue or one of our counters has changed.
+const LOOKS: u32 = 6;
+
+/// An acknowledgment that was only delayed has come after this time. It is twice the longest delay that
+/// Linux allows (`TCP_DELACK_MAX` in `include/net/tcp.h`).
+const ACKNOWLEDGED: Duration = Duration::from_millis(400);
+
+/// So much processor time while nothing moves is called spinning, in nanoseconds.
+const SPIN_NS: u64 = 300_000_000;
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Something moves, or might.
+    Moving,
+    /// Everything has been still for as long as was asked.
+    Still,
+    /// Nothing moves, and yet the proxy has used so many nanoseconds of processor time.
+    Spinning(u64),
+}
+
+/// How long things have been as they are.
+pub struct Watch {
+    sockets: Vec<Socket>,
+    counters: Vec<u64>,
+    /// Since when sockets and counters are the same.
+    same_since: Instant,
+    /// The proxy's processor time at that moment.
+    cpu_ns_then: u64,
+    /// How many looks in a row, since then, have found every thread asleep.
+    quiet_looks: u32,
+    /// All looks so far.
+    looks: u32,
+}
+
+impl Watch {
+    /// Nothing has been seen yet.
+    pub fn new() -> Watch {
+        Watch {
+            sockets: vec![],
+            counters: vec![],
+            same_since: Instant::now(),
+            cpu_ns_then: 0,
+            quiet_looks: 0,
+            looks: 0,
+        }
+    }
+
+    /// Begins anew, because something has moved or a new wait begins.
+    pub fn restart(&mut self) {
+        self.same_since = Instant::now();
+        self.quiet_looks = 0;
+    }
+
+    fn changed(&mut self, now: Instant, cpu_ns: u64) {
+        self.same_since = now;
+        self.cpu_ns_then = cpu_ns;
+        self.quiet_looks = 0;
+    }
+
+    /// Looks once. `counters` change whenever anything happens at our backend, `is_busy` says that the
+    /// backend could go on by itself, and `read_sockets` reads the queues if they are needed.
+    pub fn look(
+        &mut self,
+        patience: Duration,
+        vitals: &Vitals,
+        counters: Vec<u64>,
+        is_busy: bool,
+        read_sockets: impl FnOnce() -> Vec<Socket>,
+    ) -> Look {
+        // Time counts only up to the beginning of a look: on a busy machine the look itself may take
+        // longer than the patience.
+        let now = Instant::now();
+        if counters != self.counters {
+            self.counters = counters;
+            self.changed(now, vitals.cpu_ns);
+        }
+        if vitals.running || is_busy {
+            self.quiet_looks = 0;
+        } else if !procfs::deliveries_wait() {
+            self.quiet_looks += 1;
+        } // Else the kernel has packets to deliver. They may be somebody else's, so this is no reason to
+        // begin anew, but while they wait, that everybody is asleep means nothing either.
+        let unchanged_for = now.duration_since(self.same_since);
+        let due = self.quiet_looks >= LOOKS && unchanged_for >= patience;
+        // Every 16th look reads the queues in any case, to notice a proxy that never sleeps although
+        // nothing moves.
+        self.looks += 1;
+        if self.quiet_looks != 1 && !due && !self.looks.is_multiple_of(16) {
+            return Look::Moving;
+        }
+        let sockets = read_sockets();
+        let same = procfs::same_queues(&sockets, &self.sockets);
+        self.sockets = sockets;
+        let ack_may_come =
+            unchanged_for < ACKNOWLEDGED && self.sockets.iter().any(|socket| socket.awaits_ack);
+        if !same {
+            self.changed(now, vitals.cpu_ns);
+        } else if procfs::in_flight(&self.sockets) || ack_may_come {
+            self.quiet_looks = 0;
+        }
+        let spent = vitals.cpu_ns.saturating_sub(self.cpu_ns_then);
+        match due && self.quiet_looks > 0 {
+            _ if spent > SPIN_NS => Look::Spinning(spent),
+            true => Look::Still,
+            false => Look::Moving,
+        }
+    }
+}
