@@ -83,7 +83,7 @@ fn play(scene: &Scene, bless: bool) -> Vec<String> {
         let is_failure = std::env::var_os("CI").is_some() && !may_be_missing;
         return if is_failure { vec![what] } else { vec![] };
     }
-    let recordings = match record(scene, bless) {
+    let recordings = match record(scene) {
         Ok(recordings) => recordings,
         Err(error) => return vec![format!("{place}: {error}")],
     };
@@ -96,11 +96,8 @@ fn play(scene: &Scene, bless: bool) -> Vec<String> {
 }
 
 /// What the terminals of a scene show, in the order of its papers.
-fn record(scene: &Scene, bless: bool) -> stage::Result<Vec<Recording>> {
-    let recordings = match scene.code {
-        Some(code) => code(scene, bless)?,
-        None => play::play(scene)?,
-    };
+fn record(scene: &Scene) -> stage::Result<Vec<Recording>> {
+    let recordings = play::play(scene)?;
     if let Some(check) = scene.check {
         check(&recordings)?;
     }

@@ -15,7 +15,7 @@
 //! | `answer` | the patch in `book/answers` with which its step is built for this scene |
 //! | `run-as` | `A -> B`: where a command says A, B is run; [`stage`](crate::stage) does the rest |
 //! | `then` | a [`Cue`]; the lines are followed in order |
-//! | `check`, `code` | a function in [`scenes`](crate::scenes) |
+//! | `check` | a function in [`scenes`](crate::scenes) |
 //! | `masks` | what may differ, by the names of [`MASKS`], applied in this order |
 //! | `machine` | where it was recorded; the only line that recording changes |
 
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use press::transcript::Transcript;
 
 use crate::paper::{MASKS, Mask};
-use crate::scenes::{CHECKS, CODES, Check, Code};
+use crate::scenes::{CHECKS, Check};
 use crate::stage::{ROOT, Result};
 use crate::tools::{self, Tool};
 
@@ -40,7 +40,6 @@ pub struct Scene {
     pub run_as: Vec<(String, String)>,
     pub cues: Vec<Cue>,
     pub check: Option<Check>,
-    pub code: Option<Code>,
 }
 
 /// One transcript: what its file says.
@@ -142,7 +141,6 @@ pub fn parse(
         run_as: vec![],
         cues: vec![],
         check: None,
-        code: None,
     };
     let (mut leader, mut masks) = (None, vec![]);
     for (line, (key, value)) in (1..).zip(&transcript.header) {
@@ -175,7 +173,6 @@ pub fn parse(
             }
             "then" => scene.cues.push(cue(value).map_err(wrong)?),
             "check" => scene.check = Some(one_of(&CHECKS, value).map_err(wrong)?),
-            "code" => scene.code = Some(one_of(&CODES, value).map_err(wrong)?),
             "masks" => masks = words(value).map(mask).collect::<Result<_>>().map_err(wrong)?,
             "machine" => {}
             _ => return Err(wrong(format!("there is no key `{key}`"))),
