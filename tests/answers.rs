@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lab::experiments::{self, Experiment};
+use lab::ladder::cargo::Manifest;
 use lab::ladder::matrix;
 use lab::subject::proxy::Spec;
 
@@ -14,7 +15,6 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// A patch and what it promises.
 struct Answer {
     name: String,
-    step: String,
     experiment: &'static Experiment,
     verdict: String,
     source: String,
@@ -62,52 +62,23 @@ fn read(patch: &Path) -> Answer {
         line.unwrap_or_else(|| panic!("book/answers/{name}.patch does not say `{key}`")).trim()
     };
     let experiment = experiments::named(field("experiment:")).expect("an experiment of that name");
-    let step = text.lines().find_map(|line| line.strip_prefix("--- a/steps/"));
-    let step = step.and_then(|path| path.strip_suffix("/main.rs")).expect("a diff on one step");
-
-    // The step alone in a directory, which is no repository: git applies there too.
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().join("steps").join(step);
-    fs::create_dir_all(&place).expect("a directory");
-    let original = Path::new(ROOT).join("steps").join(step).join("main.rs");
-    fs::copy(original, place.join("main.rs")).expect("the step can be copied");
-    let applied = Command::new("git")
-        .args(["apply", "--whitespace=nowarn"])
-        .arg(patch)
-        .current_dir(directory.path())
-        .env("GIT_CEILING_DIRECTORIES", directory.path().parent().expect("it has a parent"))
-        .output()
-        .expect("git can be run");
-    let complaint = String::from_utf8_lossy(&applied.stderr);
-    assert!(applied.status.success(), "book/answers/{name}.patch does not apply: {complaint}");
-    let source = fs::read_to_string(place.join("main.rs")).expect("it can be read");
-    Answer {
-        step: step.into(),
-        experiment,
-        verdict: field("expect:").into(),
-        source,
-        name: name.clone(),
-    }
+    let patched = press::diff::patched(&press::Project::new(ROOT), &name);
+    let patched = patched.unwrap_or_else(|problem| panic!("{problem}"));
+    Answer { experiment, verdict: field("expect:").into(), source: patched.new, name: name.clone() }
 }
 
 /// Builds all answers as one package, with the dependencies of the steps; returns the programs.
 fn build(answers: &[Answer]) -> Vec<PathBuf> {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("answers");
     fs::create_dir_all(package.join("src")).expect("a directory");
-    let root = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("it can be read");
-    let dependencies = root
-        .split_once(r#"'cfg(target_os = "linux")'.dependencies]"#)
-        .and_then(|(_, rest)| rest.split("\n[").next())
-        .expect("the steps have dependencies");
-    let mut manifest = format!(
-        "[workspace]\n[package]\nname = \"answers\"\nedition = \"2024\"\n\n[dependencies]{dependencies}\n"
-    );
-    for Answer { name, step, source, .. } in answers {
-        write_if_new(&package.join("src").join(format!("{name}.rs")), source);
-        manifest +=
-            &format!("\n[[bin]]\nname = \"{name}\" # on {step}\npath = \"src/{name}.rs\"\n");
+    let mut programs = Vec::new();
+    for Answer { name, source, .. } in answers {
+        let file = format!("src/{name}.rs");
+        write_if_new(&package.join(&file), source);
+        programs.push((name.clone(), file));
     }
-    write_if_new(&package.join("Cargo.toml"), &manifest);
+    let manifest = Manifest::read(Path::new(ROOT)).expect("the steps have a manifest");
+    write_if_new(&package.join("Cargo.toml"), &manifest.package("answers", &programs));
     fs::copy(Path::new(ROOT).join("Cargo.lock"), package.join("Cargo.lock")).expect("it is there");
     let target = package.join("target");
     let built = Command::new(env!("CARGO"))

@@ -9,6 +9,8 @@
 // A classic script, because browsers refuse modules from file://; `require` finds it too.
 "use strict";
 
+if (typeof require === "function") require("./presets.js");
+
 (function () {
     const KIB = 1024;
 
@@ -37,15 +39,10 @@
         others: 6, // other clients, who want a small page each
     });
 
-    /** The settings of each chapter. Speeds are 0 where somebody does not read at all. */
-    const PRESETS = Object.freeze({
-        "chapter-1": { policy: "one", backend: 24 * KIB, client: 12 * KIB },
-        "chapter-2": { policy: "block", backend: 24 * KIB, client: 0 },
-        "chapter-3": { policy: "drop", backend: 24 * KIB, client: 8 * KIB },
-        "chapter-4": { policy: "buffer", backend: 24 * KIB, client: 8 * KIB },
-        backpressure: { policy: "hold", backend: 24 * KIB, client: 8 * KIB },
-        spill: { policy: "spill", backend: 24 * KIB, client: 8 * KIB },
-    });
+    /** The settings that a page can load (presets.js), in bytes. */
+    const PRESETS = Object.freeze(Object.fromEntries(Object.entries(globalThis.BufferPresets).map(
+        ([name, { policy, backend, client }]) => [name, { policy, backend: backend * KIB, client: client * KIB }],
+    )));
 
     // Queues of ranges. A range is [first, after the last]; a queue is sorted, and neighbours are merged.
 

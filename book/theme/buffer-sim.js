@@ -25,14 +25,7 @@
         ["spill", "spills the rest to disk"],
     ];
 
-    const PRESETS = {
-        "chapter-1": ["Chapter 1: one at a time", "One client is served, at its own pace. The others are in the queue."],
-        "chapter-2": ["Chapter 2: everyone at once", "One loop for everybody, and one client that does not read at all."],
-        "chapter-3": ["Chapter 3: the dropped write", "The backend sends three times as fast as the client reads, and write does not wait."],
-        "chapter-4": ["Chapter 4: an output buffer", "The same two speeds, and a proxy that keeps what the kernel does not take."],
-        backpressure: ["Backpressure", "The same two speeds, and a proxy that stops reading when its memory is full to a mark."],
-        spill: ["Spill to disk", "The same two speeds, and a proxy that keeps a little in memory and the rest in a file."],
-    };
+    const PRESETS = globalThis.BufferPresets;
 
     const PLACES = [
         ["delivered", "with the client"],
@@ -247,7 +240,7 @@ summary { cursor: pointer; color: var(--soft); }
             this.timer = null;
 
             this.$("[data-preset]").innerHTML =
-                Object.entries(PRESETS).map(([name, [title]]) => `<option value="${name}">${title}</option>`).join("") +
+                Object.entries(PRESETS).map(([name, { title }]) => `<option value="${name}">${title}</option>`).join("") +
                 `<option value="" hidden>Your own</option>`;
             const cells = Math.min(CELLS, model.DEFAULTS.chunks);
             this.$("[data-chunks]").innerHTML = `<div class="cell"></div>`.repeat(cells);
@@ -306,7 +299,7 @@ summary { cursor: pointer; color: var(--soft); }
             this.state = model.create(this.config);
             this.before = this.state;
             this.told = new Set();
-            this.say(this.preset ? `${PRESETS[this.preset][1]} ${reduced() ? "Take a step." : "Press Play, or take a step."}` : "Your own settings, from the start.");
+            this.say(this.preset ? `${PRESETS[this.preset].intro} ${reduced() ? "Take a step." : "Press Play, or take a step."}` : "Your own settings, from the start.");
             this.show();
         }
 

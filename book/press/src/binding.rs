@@ -1,7 +1,11 @@
 //! From Markdown to pages: mdBook, with the press as its only preprocessor.
+//!
+//! `cargo book` runs the press inside of mdBook. Stock `mdbook` starts it as a program of its own,
+//! `press preprocess`, which `book.toml` names; it gets the chapters as JSON on stdin and puts them
+//! out, expanded, on stdout.
 
-use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once};
 
@@ -10,9 +14,6 @@ use mdbook_driver::MDBook;
 use mdbook_driver::book::{Book, SectionNumber};
 use mdbook_driver::config::Config;
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::page::{chapter_number, expand};
 use crate::{Problem, Project, output};
@@ -28,7 +29,12 @@ pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
         .tempdir_in(parent)
         .with_context(|| format!("creating a directory in {}", parent.display()))?;
     let pages = fresh.path().join("new");
-    let (result, warnings) = listening(|| bind(project, &pages));
+    let (result, warnings) = listening(|| {
+        let mut book = load(project, &pages)?;
+        // In the place of the command that book.toml has under the same name.
+        book.with_preprocessor(Expansion { project: project.clone() });
+        book.build()
+    });
     result?;
     if destination.exists() {
         let old = fresh.path().join("old");
@@ -40,43 +46,77 @@ pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-fn bind(project: &Project, destination: &Path) -> Result<()> {
-    let directory = project.root().join("book");
-    let mut config = Config::from_disk(directory.join("book.toml"))?;
+/// The book as stock mdBook would load it, to be built into `destination`.
+pub fn load(project: &Project, destination: &Path) -> Result<MDBook> {
+    let mut config = config(project)?;
     config.build.build_dir = destination.to_path_buf();
-    let mut book = MDBook::load_with_config(&directory, config)?;
-    book.with_preprocessor(Press { project: project.clone() });
-    book.build()
+    MDBook::load_with_config(project.root().join("book"), config)
+}
+
+fn config(project: &Project) -> Result<Config> {
+    Config::from_disk(project.root().join("book/book.toml"))
 }
 
 /// The preprocessor: expands the directives and numbers the chapters.
-struct Press {
+struct Expansion {
     project: Project,
 }
 
-impl Preprocessor for Press {
-    fn name(&self) -> &str {
-        "press"
-    }
-
-    fn run(&self, _: &PreprocessorContext, mut book: Book) -> Result<Book> {
+impl Expansion {
+    fn expand(&self, book: &mut Book) -> Vec<Problem> {
+        let mut problems = Vec::new();
         book.for_each_chapter_mut(|chapter| {
             let Some(file) = chapter.source_path.as_ref().and_then(|path| path.to_str()) else {
                 return;
             };
             // mdBook would number the interludes too.
             chapter.number = chapter_number(file).map(|number| SectionNumber::new([number]));
-            // What is wrong is reported by the check and shown in its place.
-            chapter.content = expand(&self.project, file, &chapter.content).markdown;
+            let page = expand(&self.project, file, &chapter.content);
+            problems.extend(page.problems);
+            chapter.content = page.markdown;
         });
+        problems
+    }
+}
+
+impl Preprocessor for Expansion {
+    fn name(&self) -> &str {
+        "press"
+    }
+
+    fn run(&self, _: &PreprocessorContext, mut book: Book) -> Result<Book> {
+        // What is wrong is reported by the check and shown in its place.
+        self.expand(&mut book);
         Ok(book)
     }
+}
+
+/// What stock mdBook asks the press for: chapters on stdin, the same expanded on stdout. With
+/// problems, which are returned, nothing is put out: mdBook stops where its preprocessor fails.
+pub fn preprocess() -> Result<Vec<Problem>> {
+    let (context, mut book) = mdbook_preprocessor::parse_input(io::stdin())?;
+    let root = context.root.canonicalize().context("finding the book")?;
+    let project = Project::new(root.parent().context("the directory around the book")?);
+    let problems = Expansion { project }.expand(&mut book);
+    if problems.is_empty() {
+        serde_json::to_writer(io::stdout(), &book).context("handing the book back to mdBook")?;
+    }
+    Ok(problems)
+}
+
+/// The directories that the book is made from: its own, and the `extra-watch-dirs` of `book.toml`.
+pub fn sources(project: &Project) -> Result<Vec<PathBuf>> {
+    let book = project.root().join("book");
+    let config = config(project)?;
+    let own = [config.book.src.clone(), "theme".into()];
+    let all = own.iter().chain(&config.build.extra_watch_dirs).map(|name| book.join(name));
+    Ok(all.filter(|directory| directory.is_dir()).collect())
 }
 
 /// What is wrong with the settings in `book.toml`.
 pub fn settings(project: &Project) -> Vec<Problem> {
     let file = "book/book.toml";
-    let config = match Config::from_disk(project.root().join(file)) {
+    let config = match config(project) {
         Ok(config) => config,
         Err(error) => return vec![Problem::new(file, 0, format!("{error:#}"))],
     };
@@ -94,64 +134,46 @@ pub fn settings(project: &Project) -> Vec<Problem> {
     problems
 }
 
-// ---- mdBook's warnings --------------------------------------------------------------------------
-
-/// What mdBook says while it works. It has no other way of telling that something is missing.
-static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// What mdBook warned of in the build that goes on. It has no other way of telling that something
+/// is missing.
+static SAID: Mutex<String> = Mutex::new(String::new());
 static LISTEN: Once = Once::new();
 /// One build at a time: nobody could tell whose warnings are heard.
 static BUILDING: Mutex<()> = Mutex::new(());
 
-/// Runs `work` and returns what was warned of meanwhile.
+/// Takes down what the subscriber writes.
+struct Notes;
+
+impl io::Write for Notes {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut said = SAID.lock().unwrap_or_else(|poison| poison.into_inner());
+        said.push_str(&String::from_utf8_lossy(text));
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs `work` and returns what was warned of meanwhile, a line each.
 fn listening<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     // For the whole process, because a renderer may work in threads of its own.
     LISTEN.call_once(|| {
-        // Fails only where somebody listens already, and then the warnings are heard there.
-        let _ = tracing::subscriber::set_global_default(Listener);
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .without_time()
+            .with_target(false)
+            .with_level(false)
+            .with_writer(|| Notes)
+            .init();
     });
     let _alone = BUILDING.lock().unwrap_or_else(|poison| poison.into_inner());
     let said = || std::mem::take(&mut *SAID.lock().unwrap_or_else(|poison| poison.into_inner()));
     said();
     let result = work();
-    (result, said())
+    (result, said().lines().map(str::to_string).collect())
 }
-
-struct Listener;
-
-impl Subscriber for Listener {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Errors are the smallest level.
-        *metadata.level() <= Level::WARN
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut words = Words(String::new());
-        event.record(&mut words);
-        let line = words.0.split_whitespace().collect::<Vec<_>>().join(" ");
-        SAID.lock().unwrap_or_else(|poison| poison.into_inner()).push(line);
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-struct Words(String);
-
-impl Visit for Words {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
-        }
-    }
-}
-
-// ---- Everything together ------------------------------------------------------------------------
 
 /// Everything that is wrong with the book and with the pages made from it: one line each.
 pub fn check(project: &Project) -> Result<Vec<String>> {
@@ -159,14 +181,12 @@ pub fn check(project: &Project) -> Result<Vec<String>> {
     problems.extend(crate::check::check(project).problems);
     let mut lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let directory = tempfile::tempdir().context("creating a directory for the pages")?;
-    let pages: PathBuf = directory.path().join("pages");
+    let pages = directory.path().join("pages");
     match build(project, &pages) {
         Ok(warnings) => {
             lines.extend(warnings.iter().map(|warning| format!("mdBook warns: {warning}")));
-            // What is wrong in the Markdown is wrong on its page again, and on the one for printing.
-            if lines.is_empty() {
-                lines.extend(output::check(&pages)?.iter().map(ToString::to_string));
-            }
+            let problems = output::check(project, &pages)?;
+            lines.extend(problems.iter().map(ToString::to_string));
         }
         // The pages that are missing have been named.
         Err(_) if !lines.is_empty() => {}

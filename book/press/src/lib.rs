@@ -9,17 +9,20 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`directive`] | the directives and their attributes |
-//! | [`source`] | items and marked parts of Rust files |
-//! | [`diff`] | diffs between two texts, folded; patches: shown and applied |
+//! | [`page`] | one page, expanded |
+//! | [`source`] | items of Rust files |
+//! | [`diff`] | diffs between two texts, folded; the patches of answers |
 //! | [`transcript`] | the files of `book/transcripts` |
 //! | [`figure`] | pictures, inlined |
-//! | [`verdicts`] | badges and tables made from the laboratory's matrix |
+//! | [`verdicts`] | badges, tables and counts made from the laboratory's matrix |
 //! | [`sim`] | the simulator's place on a page, with a table for those who cannot run it |
-//! | [`page`] | one page, expanded |
+//! | [`tree`] | an expanded page as a tree of elements |
+//! | [`rules`] | what must be true of a page by itself |
 //! | [`check`] | all pages, judged |
 //!
 //! None of these needs mdBook, so the tests of the workbook use them without compiling it. With the
-//! feature `book` come the modules that do.
+//! feature `book` come the modules that do: `binding` (mdBook, with the press in front of it),
+//! `output` (the finished pages, judged) and `serve` (the pages on 127.0.0.1).
 #![cfg(target_os = "linux")]
 
 #[cfg(feature = "book")]
@@ -28,19 +31,23 @@ pub mod check;
 pub mod diff;
 pub mod directive;
 pub mod figure;
-pub mod html;
+mod html;
 #[cfg(feature = "book")]
 pub mod output;
 pub mod page;
+pub mod rules;
 #[cfg(feature = "book")]
 pub mod serve;
 pub mod sim;
 pub mod source;
 pub mod transcript;
+pub mod tree;
 pub mod verdicts;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use lab::ladder::Ladder;
 
 /// Something wrong with the book, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,5 +107,26 @@ impl Project {
             }
             Err(error) => Err(format!("{path} cannot be read: {error}")),
         }
+    }
+
+    /// The steps, as their manifests describe them.
+    pub fn ladder(&self) -> Result<Ladder, Problem> {
+        Ladder::read(&self.root).map_err(|wrong| {
+            let (file, message) = wrong.split_once(": ").unwrap_or(("steps", &wrong));
+            Problem::new(file, 0, message.replace('\n', "; "))
+        })
+    }
+
+    /// The names of the files in a directory that have this extension, without it, in order. A
+    /// directory that is not there has none.
+    pub fn files(&self, directory: &str, extension: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let mut names: Vec<String> = paths
+            .filter(|path| path.extension().is_some_and(|given| given == extension))
+            .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+            .collect();
+        names.sort();
+        names
     }
 }

@@ -1,16 +1,15 @@
-//! `cargo book`: builds the book, serves it, checks it.
+//! `cargo book`: builds the book, serves it, checks it. And the preprocessor of stock mdBook.
 #![cfg(target_os = "linux")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use press::serve::Version;
-use press::{Project, binding, check, serve};
+use press::serve::{self, Changes};
+use press::{Project, binding, check, output};
 
 /// Builds the book and serves it on 127.0.0.1, up to date with every change.
 #[derive(Parser)]
@@ -34,6 +33,19 @@ enum Task {
     Check,
     /// Lists the links that lead out of the book, and where they are. Follows none.
     Links,
+    /// Started by mdBook itself, which book/book.toml tells to do so.
+    #[command(hide = true)]
+    Preprocess {
+        #[command(subcommand)]
+        question: Option<Question>,
+    },
+}
+
+/// What mdBook asks before it hands over the book.
+#[derive(Subcommand)]
+enum Question {
+    /// Whether there is something to do for this renderer: there is for any.
+    Supports { renderer: String },
 }
 
 fn main() -> ExitCode {
@@ -44,6 +56,10 @@ fn main() -> ExitCode {
         Some(Task::Build) => build(&project),
         Some(Task::Check) => examine(&project),
         Some(Task::Links) => links(&project),
+        Some(Task::Preprocess { question: Some(Question::Supports { .. }) }) => {
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::Preprocess { question: None }) => preprocess(),
     };
     match result {
         Ok(code) => code,
@@ -63,10 +79,6 @@ fn root() -> PathBuf {
     press.ancestors().nth(2).unwrap_or(Path::new(".")).to_path_buf()
 }
 
-fn pages(project: &Project) -> PathBuf {
-    project.root().join("target/book")
-}
-
 /// A line on stdout. Whoever reads it may have gone, as `head` does.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
@@ -76,59 +88,62 @@ fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+fn code(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// What is wrong, a line each. Returns whether there is anything.
 fn report(project: &Project) -> bool {
     let mut problems = binding::settings(project);
     problems.extend(check::check(project).problems);
-    for problem in &problems {
-        complain(&problem.to_string());
-    }
+    problems.iter().for_each(|problem| complain(&problem.to_string()));
     !problems.is_empty()
 }
 
 fn build(project: &Project) -> Result<ExitCode> {
     let wrong = report(project);
-    let warnings = binding::build(project, &pages(project))?;
-    for warning in &warnings {
-        complain(&format!("mdBook warns: {warning}"));
-    }
-    say(&format!("The book is in {}", pages(project).join("index.html").display()));
+    let pages = serve::destination(project);
+    let warnings = binding::build(project, &pages)?;
+    warnings.iter().for_each(|warning| complain(&format!("mdBook warns: {warning}")));
+    say(&format!("The book is in {}", pages.join("index.html").display()));
     // The pages are there, with the faults shown where they are: somebody may want to look.
-    Ok(if wrong || !warnings.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(code(!wrong && warnings.is_empty()))
 }
 
 fn examine(project: &Project) -> Result<ExitCode> {
     let problems = binding::check(project)?;
-    for problem in &problems {
-        complain(problem);
+    problems.iter().for_each(|problem| complain(problem));
+    match problems.len() {
+        0 => say(&format!("Nothing wrong with {} pages.", check::pages(project).len())),
+        1 => complain("1 problem."),
+        count => complain(&format!("{count} problems.")),
     }
-    Ok(match problems.len() {
-        0 => {
-            say(&format!("Nothing wrong with {} pages.", check::pages(project).len()));
-            ExitCode::SUCCESS
-        }
-        count => {
-            complain(&format!("{count} {}.", if count == 1 { "problem" } else { "problems" }));
-            ExitCode::FAILURE
-        }
-    })
+    Ok(code(problems.is_empty()))
 }
 
 fn links(project: &Project) -> Result<ExitCode> {
-    for (url, places) in check::check(project).external {
-        let places: Vec<String> =
-            places.iter().map(|(file, line)| format!("{}:{line}", file.display())).collect();
-        say(&format!("{url}  {}", places.join(" ")));
+    let directory = tempfile::tempdir().context("creating a directory for the pages")?;
+    let pages = directory.path().join("pages");
+    binding::build(project, &pages)?;
+    for (url, places) in output::external(project, &pages)? {
+        say(&format!("{url}  {}", places.into_iter().collect::<Vec<_>>().join(" ")));
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn preprocess() -> Result<ExitCode> {
+    let problems = binding::preprocess()?;
+    problems.iter().for_each(|problem| complain(&problem.to_string()));
+    Ok(code(problems.is_empty()))
+}
+
 /// Builds, serves, and builds again whenever something changes.
 fn read(project: &Project, port: u16, open: bool) -> Result<ExitCode> {
-    let mut state = serve::state(project);
+    let changes = Changes::watch(project)?;
+    let directory = serve::destination(project);
     // A book with faults can be read: they stand where they are, in bold.
     report(project);
-    binding::build(project, &pages(project))?;
+    binding::build(project, &directory)?;
     let listener = serve::listen(port)?;
     let address = listener.local_addr().context("reading our own address")?;
     if address.port() != port {
@@ -136,30 +151,21 @@ fn read(project: &Project, port: u16, open: bool) -> Result<ExitCode> {
     }
     let url = format!("http://{address}/");
     say(&format!("The book is at {url} and follows every change. Ctrl-C ends it."));
-    if open {
-        browse(&url);
+    if open && let Err(error) = opener::open_browser(&url) {
+        complain(&format!("No browser was opened: {error}."));
     }
-    let version = Arc::new(Version::default());
-    let (pages_there, version_there) = (pages(project), version.clone());
-    thread::spawn(move || serve::serve(listener, pages_there, version_there));
-    loop {
-        state = serve::wait_for_change(project, &state);
+    let (router, reloader) = serve::pages(&directory);
+    thread::spawn(move || {
+        if let Err(error) = serve::serve(listener, router) {
+            complain(&format!("The server has ended: {error:#}"));
+        }
+    });
+    while changes.next() {
         report(project);
-        match binding::build(project, &pages(project)) {
-            Ok(_) => version.advance(),
+        match binding::build(project, &directory) {
+            Ok(_) => reloader.reload(),
             Err(error) => complain(&format!("Still showing the pages from before: {error:#}")),
         }
     }
-}
-
-/// Opens a browser, and says so if there is none.
-fn browse(url: &str) {
-    let mut command = Command::new("xdg-open");
-    command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    match command.spawn() {
-        Ok(mut child) => {
-            thread::spawn(move || child.wait());
-        }
-        Err(error) => complain(&format!("No browser was opened (xdg-open: {error}).")),
-    }
+    Ok(ExitCode::FAILURE)
 }

@@ -1,109 +1,235 @@
-//! The pages that mdBook made, and what is checked in them.
+//! The pages that mdBook made, and what is checked in them: every link is followed as far as it
+//! stays in the book, every id stands once, and nothing is loaded from elsewhere.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use html5ever::tendril::StrTendril;
+use html5ever::tokenizer::states::RawKind;
+use html5ever::tokenizer::{
+    BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer,
+};
 
-use crate::Problem;
-use crate::check::is_external;
-use crate::html::{Token, tokens};
-use crate::sim;
+use crate::{Problem, Project, sim};
 
 /// One page, as far as links go.
 #[derive(Default)]
 struct Links {
     ids: BTreeSet<String>,
-    /// What is linked to or loaded: line, tag, address.
-    targets: Vec<(usize, String, String)>,
+    /// The ids that stand there more than once: line and id.
+    twice: Vec<(u64, String)>,
+    /// What is linked to or loaded.
+    targets: Vec<Target>,
 }
 
-/// Follows every link inside the finished pages, and finds what would be loaded from elsewhere.
-pub fn check(pages: &Path) -> Result<Vec<Problem>> {
-    let mut all: BTreeMap<PathBuf, Links> = BTreeMap::new();
+struct Target {
+    /// In the finished page.
+    line: u64,
+    /// `a`, `img` and the like.
+    element: String,
+    url: String,
+}
+
+/// What only the finished pages can show. Problems name the Markdown where a page has one.
+pub fn check(project: &Project, pages: &Path) -> Result<Vec<Problem>> {
+    let names = files(pages)?;
+    let of = |extension: &str| -> Vec<&PathBuf> {
+        names
+            .iter()
+            .filter(|name| name.extension().is_some_and(|given| given == extension))
+            .collect()
+    };
+    let mut all = BTreeMap::new();
+    for name in of("html") {
+        all.insert(name.clone(), links(project, &read(&pages.join(name))?));
+    }
     let mut problems = Vec::new();
-    for file in files(pages)? {
-        let name = file.strip_prefix(pages).unwrap_or(&file).to_path_buf();
-        if file.extension().is_some_and(|extension| extension == "html") {
-            let text =
-                fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-            all.insert(name, links(&text));
-        } else if file.extension().is_some_and(|extension| extension == "css") {
-            let text =
-                fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-            for (at, line) in text.lines().enumerate() {
-                if line.contains("url(http")
-                    || line.contains("url(\"http")
-                    || line.contains("url(//")
-                {
-                    let message = "this style sheet loads something from elsewhere";
-                    problems.push(Problem::new(&name, at + 1, message));
-                }
+    for name in of("css") {
+        for (at, line) in read(&pages.join(name))?.lines().enumerate() {
+            if ["url(http", "url(\"http", "url('http", "url(//"]
+                .iter()
+                .any(|url| line.contains(url))
+            {
+                let message = "this style sheet loads something from elsewhere";
+                problems.push(Problem::new(name, at + 1, message));
             }
         }
     }
-    for (name, links) in &all {
-        for (line, tag, url) in &links.targets {
-            let fault = if is_external(url) {
-                (tag != "a" && !url.starts_with("data:"))
-                    .then(|| format!("<{tag}> loads {url} from elsewhere"))
-            } else {
-                follow(pages, name, url, &all)
-            };
-            if let Some(fault) = fault {
-                problems.push(Problem::new(name, *line, fault));
+    // The page for printing repeats all others, and index.html the first: what is wrong in them has
+    // been said, unless it is wrong only there.
+    let (pages_of_text, others): (Vec<_>, Vec<_>) =
+        all.iter().partition(|(name, _)| source_of(project, name).is_some());
+    for group in [pages_of_text, others] {
+        if problems.is_empty() {
+            for (name, links) in group {
+                judge(project, pages, name, links, &all, &mut problems);
             }
         }
     }
+    problems.sort();
     Ok(problems)
 }
 
-fn links(text: &str) -> Links {
-    let mut links = Links::default();
-    for (at, token) in tokens(text) {
-        let Token::Open(tag) = token else { continue };
-        if let Some(id) = tag.attribute("id") {
-            links.ids.insert(id.to_string());
-        }
-        if tag.name == "buffer-sim" {
-            links.ids.extend(sim::fragments());
-        }
-        for name in ["href", "src", "xlink:href"] {
-            if let Some(url) = tag.attribute(name)
-                && tag.name != "base"
-            {
-                let line = text[..at].matches('\n').count() + 1;
-                links.targets.push((line, tag.name.clone(), url.replace("&amp;", "&")));
+/// Every link out of the book, with the places that use it. Nobody has followed them.
+pub fn external(project: &Project, pages: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for name in files(pages)? {
+        let Some(source) = source_of(project, &name) else { continue };
+        for target in links(project, &read(&pages.join(&name))?).targets {
+            if is_external(&target.url) {
+                let (file, line) = place(project, &source, &target.url);
+                found.entry(target.url).or_default().insert(format!("{file}:{line}"));
             }
         }
     }
-    links
+    Ok(found)
 }
 
-/// What is wrong with a link inside the pages.
-fn follow(pages: &Path, page: &Path, url: &str, all: &BTreeMap<PathBuf, Links>) -> Option<String> {
-    let (path, fragment) = match url.split_once('#') {
-        Some((path, fragment)) => (path, fragment),
-        None => (url, ""),
+/// Whether a link leaves the book.
+fn is_external(url: &str) -> bool {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let in_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+    url.starts_with("//") || (!scheme.is_empty() && scheme.chars().all(in_scheme))
+}
+
+/// The Markdown that a page was made from, if it was made from one file.
+fn source_of(project: &Project, page: &Path) -> Option<String> {
+    let file = format!("book/src/{}", page.with_extension("md").display());
+    project.root().join(&file).is_file().then_some(file)
+}
+
+/// Where in its Markdown a text of a finished page stands: file and line; line 0 if it was made by
+/// a directive, or by mdBook.
+fn place(project: &Project, source: &str, text: &str) -> (String, usize) {
+    let markdown = project.read(source).unwrap_or_default();
+    let written = [text.to_string(), text.replace(".html", ".md")];
+    let line = markdown.lines().position(|line| written.iter().any(|text| line.contains(text)));
+    (source.to_string(), line.map_or(0, |line| line + 1))
+}
+
+fn judge(
+    project: &Project,
+    pages: &Path,
+    name: &Path,
+    links: &Links,
+    all: &BTreeMap<PathBuf, Links>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut complain = |line: u64, text: &str, message: String| {
+        let (file, line) = match source_of(project, name) {
+            Some(source) => place(project, &source, text),
+            None => (name.display().to_string(), line as usize),
+        };
+        problems.push(Problem::new(file, line, message));
     };
+    for (line, id) in &links.twice {
+        complain(*line, &format!("\"{id}\""), format!("the id {id} is given twice on this page"));
+    }
+    for Target { line, element, url } in &links.targets {
+        let message = if !is_external(url) {
+            follow(pages, name, url, all)
+        } else if element != "a" && !url.starts_with("data:") {
+            Some(format!("<{element}> loads {url} from elsewhere"))
+        } else {
+            None
+        };
+        if let Some(message) = message {
+            complain(*line, url, message);
+        }
+    }
+}
+
+/// What is wrong with a link inside the book.
+fn follow(pages: &Path, page: &Path, url: &str, all: &BTreeMap<PathBuf, Links>) -> Option<String> {
+    let (path, fragment) = url.split_once('#').unwrap_or((url, ""));
     let path = path.split('?').next().unwrap_or(path);
+    // The page for "not found" is shown anywhere, so its links begin at the root.
+    let beside = page.parent().unwrap_or(Path::new(""));
     let mut target = match path {
         "" => page.to_path_buf(),
-        path => page.parent().unwrap_or(Path::new("")).join(path.strip_prefix('/').unwrap_or(path)),
+        path => beside.join(path.trim_start_matches('/')),
     };
+    if path.split('/').any(|part| part == "..") {
+        return Some(format!("the link {url:?} does not stay inside the book"));
+    }
     if pages.join(&target).is_dir() {
         target = target.join("index.html");
     }
     if !pages.join(&target).is_file() {
-        return Some(format!("the link {url:?} leads nowhere"));
+        return Some(format!("the link {url:?} leads nowhere: there is no {}", target.display()));
     }
     let known = all.get(&target).is_none_or(|links| links.ids.contains(fragment));
     (!fragment.is_empty() && !known)
-        .then(|| format!("the link {url:?} leads nowhere: no #{fragment} there"))
+        .then(|| format!("the link {url:?} leads nowhere: {} has no #{fragment}", target.display()))
 }
 
-/// Every file below a directory, in order.
+/// The ids and links of a page, in order.
+fn links(project: &Project, html: &str) -> Links {
+    let presets = sim::presets(project).unwrap_or_default();
+    let fragments = presets.keys().map(|name| format!("sim={name}")).collect();
+    let sink = LinkSink { links: RefCell::default(), fragments };
+    let tokenizer = Tokenizer::new(sink, Default::default());
+    let input = BufferQueue::default();
+    input.push_back(StrTendril::from(html));
+    let _ = tokenizer.feed(&input);
+    tokenizer.end();
+    tokenizer.sink.links.take()
+}
+
+/// Collects the links of a page while it is taken apart.
+struct LinkSink {
+    links: RefCell<Links>,
+    /// What a simulator answers to, beside the ids.
+    fragments: BTreeSet<String>,
+}
+
+impl TokenSink for LinkSink {
+    type Handle = ();
+
+    fn process_token(&self, token: Token, line: u64) -> TokenSinkResult<()> {
+        match token {
+            Token::TagToken(tag) if tag.kind == TagKind::StartTag => {
+                self.open(&tag, line);
+                match &*tag.name {
+                    "script" => TokenSinkResult::RawData(RawKind::ScriptData),
+                    "style" => TokenSinkResult::RawData(RawKind::Rawtext),
+                    _ => TokenSinkResult::Continue,
+                }
+            }
+            _ => TokenSinkResult::Continue,
+        }
+    }
+}
+
+impl LinkSink {
+    fn open(&self, tag: &Tag, line: u64) {
+        let mut links = self.links.borrow_mut();
+        if &*tag.name == "buffer-sim" {
+            links.ids.extend(self.fragments.iter().cloned());
+        }
+        for attribute in &tag.attrs {
+            let value = attribute.value.to_string();
+            match &*attribute.name.local {
+                "id" if links.ids.contains(&value) => links.twice.push((line, value)),
+                "id" => drop(links.ids.insert(value)),
+                "href" | "src" if &*tag.name != "base" => {
+                    let element = tag.name.to_string();
+                    links.targets.push(Target { line, element, url: value });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// The names of all files below a directory, as seen from it, in order.
 pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut waiting = vec![directory.to_path_buf()];
@@ -114,36 +240,10 @@ pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
             if entry.is_dir() {
                 waiting.push(entry);
             } else {
-                found.push(entry);
+                found.push(entry.strip_prefix(directory)?.to_path_buf());
             }
         }
     }
     found.sort();
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_is_followed_to_its_page_and_its_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-        write("a.html", "<p id='x'><a href=\"b.html#y\"></a><a href='#x'></a>\n<a href='#z'></a>");
-        write("b.html", "<h2 id=y></h2><a href='https://example.org/'></a><a href='c.html'></a>");
-        write("d.html", "<script src=\"https://example.org/x.js\"></script><img src='data:,'>");
-        write("e.css", "a {}\nb { background: url(https://example.org/x.png) }\n");
-        let problems: Vec<String> =
-            check(dir.path()).unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(
-            problems,
-            [
-                "e.css:2: this style sheet loads something from elsewhere",
-                "a.html:2: the link \"#z\" leads nowhere: no #z there",
-                "b.html:1: the link \"c.html\" leads nowhere",
-                "d.html:1: <script> loads https://example.org/x.js from elsewhere",
-            ]
-        );
-    }
 }

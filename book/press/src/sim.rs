@@ -1,135 +1,79 @@
 //! The simulator's place on a page, and the table for readers who cannot run it.
 
-use lab::ladder::ladder;
+use std::collections::BTreeMap;
 
-use crate::html::escape;
+use lab::ladder::Ladder;
+use maud::{Markup, html};
+use serde::Deserialize;
+
 use crate::verdicts::{Mark, badge};
+use crate::{Problem, Project};
 
-/// A setting of the simulator that a page can load.
-#[derive(Clone, Copy, Debug)]
+const FILE: &str = "book/theme/presets.js";
+
+/// A setting of the simulator that a page can load: an entry of `book/theme/presets.js`, as far as
+/// a page shows it.
+#[derive(Clone, Debug, Deserialize)]
 pub struct Preset {
-    /// Its name.
-    pub name: &'static str,
     /// Who is on either side.
-    pub scene: &'static str,
+    pub scene: String,
     /// What the proxy does when the kernel's buffer is full.
-    pub policy: &'static str,
+    pub proxy: String,
     /// What becomes of the bytes, and of the proxy.
-    pub outcome: &'static str,
+    pub outcome: String,
     /// In a word.
     pub mark: Mark,
-    /// The step and the experiment of the matrix in which the same thing can be seen.
-    pub seen_in: Option<(&'static str, &'static str)>,
+    /// The step and the experiment of the ladder in which the same thing can be seen.
+    pub seen: Option<(String, String)>,
 }
 
-const SLOW: &str = "a fast backend, a slow client";
-
-/// All presets.
-pub const PRESETS: [Preset; 6] = [
-    Preset {
-        name: "chapter-1",
-        scene: SLOW,
-        policy: "waits in write, and serves nobody else",
-        outcome: "every byte arrives; the next client waits in the queue until this one is done",
-        mark: Mark::Freezes,
-        seen_in: Some(("01-blocking", "crowd")),
-    },
-    Preset {
-        name: "chapter-2",
-        scene: "a fast backend, a client that does not read",
-        policy: "waits in write, inside the loop that serves everyone",
-        outcome: "no byte is lost; all other clients stand still until that one reads",
-        mark: Mark::Freezes,
-        seen_in: Some(("02-naive-epoll", "crowd")),
-    },
-    Preset {
-        name: "chapter-3",
-        scene: SLOW,
-        policy: "does not wait, and forgets what write did not take",
-        outcome: "the buffer fills, and from then on bytes are lost",
-        mark: Mark::Loses,
-        seen_in: Some(("03-dropped-write", "paced")),
-    },
-    Preset {
-        name: "chapter-4",
-        scene: SLOW,
-        policy: "keeps the rest in a buffer of its own, and writes it when there is room",
-        outcome: "no byte is lost; the proxy's memory grows as long as the backend is faster",
-        mark: Mark::Grows,
-        seen_in: Some(("04-output-buffer", "pile-up")),
-    },
-    Preset {
-        name: "backpressure",
-        scene: SLOW,
-        policy: "stops reading from the backend until there is room again",
-        outcome: "no byte is lost, the memory stays small, and the backend is held back",
-        mark: Mark::Held,
-        seen_in: None,
-    },
-    Preset {
-        name: "spill",
-        scene: SLOW,
-        policy: "puts what has no room into a file, and reads it back later",
-        outcome: "no byte is lost, the memory stays small, and the file grows instead",
-        mark: Mark::Held,
-        seen_in: None,
-    },
-];
-
-/// The simulator with this preset, as one line of HTML. What stands inside the element is shown as
-/// long as no script has taken its place.
-pub fn element(preset: &str) -> Result<String, String> {
-    let preset = PRESETS.iter().find(|one| one.name == preset).ok_or_else(|| {
-        let names = PRESETS.map(|one| one.name);
-        format!("there is no preset {preset}; there are {}", names.join(", "))
-    })?;
-    let mut rows = String::new();
-    let verdict = badge(preset.mark, preset.mark.words());
-    for (head, cell) in [
-        ("On either side", escape(preset.scene)),
-        ("When the kernel’s buffer is full, the proxy", escape(preset.policy)),
-        ("What becomes of it", escape(preset.outcome)),
-        ("In a word", verdict),
-    ] {
-        rows += &format!("<tr><th scope=\"row\">{head}</th><td>{cell}</td></tr>");
-    }
-    Ok(format!(
-        "<div class=\"sim\"><buffer-sim preset=\"{}\"><table class=\"sim-fallback\">\
-         <caption>What the simulator shows here</caption><tbody>{rows}</tbody></table>\
-         </buffer-sim></div>",
-        preset.name
-    ))
-}
-
-/// What a link puts behind the name of a page that has a simulator, to load a preset into it.
-pub fn fragments() -> impl Iterator<Item = String> {
-    PRESETS.iter().map(|preset| format!("sim={}", preset.name))
-}
-
-/// Whether a preset says of its step what the matrix says.
-pub fn agrees_with_the_matrix(preset: &Preset) -> bool {
-    preset.seen_in.is_none_or(|(step, experiment)| {
-        let cell = ladder().expected(experiment, step);
-        cell.is_some_and(|cell| cell.kinds.iter().all(|kind| Mark::of(*kind) == preset.mark))
+/// All presets by name. The file is a script, because a page that was opened from a disk can load
+/// no other file. Its JSON begins in the line of the assignment and ends with the last brace.
+pub fn presets(project: &Project) -> Result<BTreeMap<String, Preset>, Problem> {
+    let text = project.read(FILE).map_err(|message| Problem::new(FILE, 0, message))?;
+    let from = text.find(" = {").map_or(0, |at| at + 3);
+    let to = text.rfind('}').map_or(from, |at| at + 1);
+    serde_json::from_str(&text[from..to.max(from)]).map_err(|error| {
+        let line = text[..from].matches('\n').count() + error.line();
+        Problem::new(FILE, line, error.to_string())
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The simulator with this preset. What stands inside the element is shown as long as no script has
+/// taken its place.
+pub fn element(presets: &BTreeMap<String, Preset>, name: &str) -> Result<Markup, String> {
+    let preset = presets.get(name).ok_or_else(|| {
+        let names: Vec<&str> = presets.keys().map(String::as_str).collect();
+        format!("there is no preset {name}; there are {}", names.join(", "))
+    })?;
+    let rows = [
+        ("On either side", html! { (preset.scene) }),
+        ("When the kernel’s buffer is full, the proxy", html! { (preset.proxy) }),
+        ("What becomes of it", html! { (preset.outcome) }),
+        ("In a word", badge(preset.mark, preset.mark.words())),
+    ];
+    Ok(html! {
+        div.sim { buffer-sim preset=(name) { table.sim-fallback {
+            caption { "What the simulator shows here" }
+            tbody { @for (head, cell) in rows {
+                tr { th scope="row" { (head) } td { (cell) } }
+            } }
+        } } }
+    })
+}
 
-    #[test]
-    fn every_preset_agrees_with_the_matrix() {
-        for preset in &PRESETS {
-            assert!(agrees_with_the_matrix(preset), "{}", preset.name);
+/// The presets that do not say of their step what the ladder says.
+pub fn disagreements(presets: &BTreeMap<String, Preset>, ladder: &Ladder) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, preset) in presets {
+        let Some((step, experiment)) = &preset.seen else { continue };
+        let kinds = ladder.expected(experiment, step).map(|expected| expected.kinds);
+        let is_same = |kind| Mark::of(kind) == Some(preset.mark);
+        if !kinds.is_some_and(|kinds| kinds.into_iter().all(is_same)) {
+            let says = preset.mark.words();
+            let message = format!("{name} says {says:?}, but {step} in {experiment} does not");
+            problems.push(Problem::new(FILE, 0, message));
         }
     }
-
-    #[test]
-    fn the_element_holds_a_table_on_one_line() {
-        let html = element("chapter-3").unwrap();
-        assert!(html.contains("<buffer-sim preset=\"chapter-3\"><table"), "{html}");
-        assert!(html.contains("loses bytes") && !html.contains('\n'), "{html}");
-        assert!(element("chapter-9").unwrap_err().contains("no preset chapter-9"));
-    }
+    problems
 }

@@ -22,7 +22,7 @@ pub struct Transcript {
 
 /// A line of a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub enum TerminalLine<'a> {
     /// What was typed, without its prompt.
     Typed(&'a str),
     /// The rest of a command that goes on after a backslash.
@@ -70,53 +70,19 @@ impl Transcript {
     }
 
     /// The lines, told apart into what was typed and what was printed.
-    pub fn lines(&self) -> Vec<Line<'_>> {
+    pub fn lines(&self) -> Vec<TerminalLine<'_>> {
         let mut continued = false;
         let mut lines = Vec::new();
         for line in self.text.split('\n') {
             let typed = match line.strip_prefix("$ ") {
-                Some(typed) => Line::Typed(typed),
-                None if line == "$" => Line::Typed(""),
-                None if continued => Line::More(line),
-                None => Line::Printed(line),
+                Some(typed) => TerminalLine::Typed(typed),
+                None if line == "$" => TerminalLine::Typed(""),
+                None if continued => TerminalLine::More(line),
+                None => TerminalLine::Printed(line),
             };
-            continued = !matches!(typed, Line::Printed(_)) && line.ends_with('\\');
+            continued = !matches!(typed, TerminalLine::Printed(_)) && line.ends_with('\\');
             lines.push(typed);
         }
         lines
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn typed_and_printed_lines_are_told_apart() {
-        let file =
-            "# machine: Linux\n# scene: a\n---\n$ curl \\\n    --silent\nout\n\n$ echo $?\n56\n";
-        let transcript = Transcript::parse(file).unwrap();
-        assert_eq!(transcript.header("machine"), Some("Linux"));
-        assert_eq!(
-            transcript.lines(),
-            [
-                Line::Typed("curl \\"),
-                Line::More("    --silent"),
-                Line::Printed("out"),
-                Line::Printed(""),
-                Line::Typed("echo $?"),
-                Line::Printed("56"),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_no_transcript_says_why() {
-        let error = |file: &str| Transcript::parse(file).unwrap_err();
-        assert_eq!(error("$ ls\n").0, 1);
-        assert_eq!(error("# machine: Linux\n").1, "no line --- between the header and the text");
-        assert_eq!(error("---\n\n"), (2, "nothing was recorded".into()));
-        assert_eq!(error("---\nout\n"), (2, "the first line is not a command: `$ command`".into()));
-        assert_eq!(error("---\n$ a\n\u{1b}[1m\n"), (3, "a control character".into()));
     }
 }

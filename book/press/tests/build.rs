@@ -1,155 +1,203 @@
-//! A tiny book, built by mdBook with the press in front of it.
+//! A tiny book, built by mdBook with the press in front of it; and the book, by stock mdBook too.
+
+mod tiny;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::thread;
 
-use press::{Project, binding, output};
+use press::{Project, binding, output, serve};
+use tiny::Tiny;
 
-const BOOK: &str = "[book]\ntitle = \"Tiny\"\n[build]\nuse-default-preprocessors = false\n\
-                    [output.html]\nadditional-css = [\"theme/press.css\"]\n\
-                    [output.html.playground]\nrunnable = false\n\
-                    [output.html.print]\nenable = true\n";
-const SUMMARY: &str =
-    "# Tiny\n\n[Start](start.md)\n\n- [Between](between.md)\n- [One](01-one.md)\n";
-const START: &str = "# Start\n\nTo [the end](between.md#the-end), to <https://example.org/>.\n\n\
-    {{#listing file=\"steps/03-dropped-write/main.rs\" item=\"fn main\" caption=\"All of it\"}}\n\n\
-    {{#figure file=\"a.svg\" alt=\"A line\" caption=\"A line\"}}\n\n\
-    > [!NOTE]\n> It {{#badge step=\"03-dropped-write\"}}.\n";
-const BETWEEN: &str = "# Between\n\n{{#sim preset=\"chapter-3\"}}\n\n{{#matrix}}\n\n## The end\n\n\
-    {{#figure file=\"a.svg\" alt=\"The same line\" caption=\"A line\"}}\n\n\
-    {{#diff from=\"02-naive-epoll\" to=\"03-dropped-write\" caption=\"What changes\"}}\n";
-
-fn tiny() -> (tempfile::TempDir, Project) {
-    let dir = tempfile::tempdir().unwrap();
-    let project = Project::new(dir.path());
-    write(&project, "book/book.toml", BOOK);
-    write(&project, "book/theme/press.css", "figure {}\n");
-    write(&project, "book/src/SUMMARY.md", SUMMARY);
-    write(&project, "book/src/start.md", START);
-    write(&project, "book/src/between.md", BETWEEN);
-    write(&project, "book/src/01-one.md", &chapter());
-    write(
-        &project,
-        "book/src/figures/a.svg",
-        "<svg viewBox=\"0 0 9 9\"><line id=\"a\" x2=\"9\"/></svg>",
-    );
-    write(&project, "steps/02-naive-epoll/main.rs", "fn main() {\n    wait();\n}\n");
-    let step = "#![allow(unused)]\n\nfn main() {\n    // A comment.\n\n    go();\n}\n";
-    write(&project, "steps/03-dropped-write/main.rs", step);
-    (dir, project)
+fn contents(pages: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let names = output::files(pages).unwrap().into_iter();
+    names.map(|name| (name.clone(), fs::read(pages.join(name)).unwrap())).collect()
 }
 
-fn write(project: &Project, file: &str, text: &str) {
-    let path = project.root().join(file);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
+/// What `cargo book check` says after something was done to the tiny book.
+fn after(change: impl FnOnce(&Tiny)) -> Vec<String> {
+    let tiny = Tiny::new();
+    change(&tiny);
+    binding::check(&tiny.project).unwrap()
 }
 
-/// A chapter with everything that one must have.
-fn chapter() -> String {
-    let mut text = "# One\n".to_string();
-    for section in press::check::SECTIONS {
-        text += &format!("\n## {section}\n\nWords.\n");
-        match section {
-            "Why" => {
-                text += &format!("\n{}\n", "So it is. ".repeat(*press::check::WORDS.start() / 3))
-            }
-            "Predict" => {
-                text += "\nWhat now?\n\n<details class=\"predict\"><summary>S</summary>\n\nThis.\n\n</details>\n"
-            }
-            "Exercises" => {
-                for number in 1..=3 {
-                    text += &format!("\n### Exercise 1.{number}: do\n");
-                    for class in ["hint", "answer"] {
-                        text += &format!(
-                            "\n<details class=\"{class}\"><summary>S</summary>\n\nSo.\n\n</details>\n"
-                        );
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    text
-}
-
-fn contents(pages: &Path) -> BTreeMap<String, Vec<u8>> {
-    let files = output::files(pages).unwrap();
-    let name = |file: &Path| file.strip_prefix(pages).unwrap().display().to_string();
-    files.iter().map(|file| (name(file), fs::read(file).unwrap())).collect()
+fn with_line(text: &str) -> Vec<String> {
+    after(|tiny| tiny.write("book/src/end.md", &format!("# End\n\n## Last\n{text}\n")))
 }
 
 #[test]
 fn a_book_is_built_and_nothing_is_wrong_with_it() {
-    let (dir, project) = tiny();
-    assert_eq!(binding::check(&project).unwrap(), [""; 0]);
-    let pages = dir.path().join("target/book");
-    assert_eq!(binding::build(&project, &pages).unwrap(), [""; 0]);
-
+    let tiny = Tiny::new();
+    assert_eq!(binding::check(&tiny.project).unwrap(), [""; 0]);
+    let pages = tiny.dir.path().join("target/book");
+    assert_eq!(binding::build(&tiny.project, &pages).unwrap(), [""; 0]);
     let start = fs::read_to_string(pages.join("start.html")).unwrap();
     for part in [
         "<figure class=\"listing\" id=\"listing-start-1\">",
-        "<code class=\"language-rust\">fn main() {\n    // A comment.\n\n    go();\n}</code>",
-        "<span class=\"badge badge-loses\">loses bytes</span>",
+        "<code class=\"language-rust\">fn main() {\n    // A comment: a &lt; b.\n\n    go();\n}</code>",
+        "<span class=\"badge badge-loses\">loses bytes</span>, after thirteen.",
         "aria-labelledby=\"figure-start-1-title\"><title id=\"figure-start-1-title\">A line</title>",
+        "<ins class=\"diff-line diff-add\"><span class=\"diff-sign\">+</span>    go();\n</ins>",
+        "<buffer-sim preset=\"chapter-3\">",
+        "id=\"figure-start-1-a\"",
     ] {
         assert!(start.contains(part), "{part} is not in\n{start}");
-    }
-    let between = fs::read_to_string(pages.join("between.html")).unwrap();
-    for part in [
-        "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    wait();\n</del>",
-        "<ins class=\"diff-line diff-add\"><span class=\"diff-sign\">+</span>    go();\n</ins>",
-        "<buffer-sim preset=\"chapter-3\"><table",
-        "id=\"figure-between-1-a\"",
-    ] {
-        assert!(
-            between.replace("\n<table", "<table").contains(part),
-            "{part} is not in\n{between}"
-        );
     }
     // Only the chapter has a number.
     let contents = fs::read_to_string(pages.join("toc.html")).unwrap();
     assert!(contents.contains("<strong aria-hidden=\"true\">1.</strong> One"), "{contents}");
     assert_eq!(contents.matches("<strong").count(), 1, "{contents}");
+    let external = output::external(&tiny.project, &pages).unwrap();
+    assert_eq!(external["https://example.org/"].first().unwrap(), "book/src/start.md:3");
 }
 
 #[test]
 fn two_builds_are_the_same_byte_for_byte() {
-    let (dir, project) = tiny();
+    let tiny = Tiny::new();
     let [first, second] = ["one", "two"].map(|name| {
-        let pages = dir.path().join(name);
-        binding::build(&project, &pages).unwrap();
+        let pages = tiny.dir.path().join(name);
+        binding::build(&tiny.project, &pages).unwrap();
         // And once more over the pages that are there.
-        binding::build(&project, &pages).unwrap();
+        binding::build(&tiny.project, &pages).unwrap();
         contents(&pages)
     });
-    assert!(first.len() > 10 && first.contains_key("print.html"));
-    let names = |pages: &BTreeMap<String, Vec<u8>>| pages.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&first), names(&second));
-    for (name, content) in &first {
-        assert!(second[name] == *content, "{name} differs");
+    assert!(first.len() > 10 && first.contains_key(Path::new("print.html")));
+    assert!(first == second, "two builds differ");
+}
+
+#[test]
+fn stock_mdbook_makes_the_same_pages() {
+    let project = Project::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let dir = tempfile::tempdir().unwrap();
+    let [stock, ours] = ["stock", "ours"].map(|name| dir.path().join(name));
+    // As `mdbook build book` does it: with the command that book.toml names.
+    binding::load(&project, &stock).unwrap().build().unwrap();
+    binding::build(&project, &ours).unwrap();
+    let [stock, ours] = [stock, ours].map(|pages| contents(&pages));
+    assert!(ours.keys().eq(stock.keys()), "{:?}\n{:?}", ours.keys(), stock.keys());
+    for (name, page) in &ours {
+        assert!(stock[name] == *page, "{} differs", name.display());
     }
 }
 
 #[test]
-fn what_mdbook_only_warns_of_is_a_problem() {
-    let (_dir, project) = tiny();
-    write(&project, "book/src/start.md", &format!("{START}\n<div>\n\nNever closed.\n"));
-    let problems = binding::check(&project).unwrap();
-    assert!(
-        problems.iter().any(|one| one.starts_with("mdBook warns: unclosed HTML tag `<div>`")),
-        "{problems:?}"
+fn stock_mdbook_never_publishes_a_directive_that_failed() {
+    let tiny = Tiny::new();
+    let command =
+        format!("[preprocessor.press]\ncommand = \"{} preprocess\"\n", env!("CARGO_BIN_EXE_press"));
+    tiny.replace("book/book.toml", "[output.html]", &format!("{command}[output.html]"));
+    let pages = tiny.dir.path().join("pages");
+    binding::load(&tiny.project, &pages).unwrap().build().unwrap();
+    assert!(pages.join("start.html").is_file());
+    tiny.replace("book/src/start.md", "fn main", "fn man");
+    fs::remove_dir_all(&pages).unwrap();
+    let error = binding::load(&tiny.project, &pages).unwrap().build().unwrap_err();
+    assert!(error.to_string().contains("\"press\" preprocessor exited unsuccessfully"), "{error}");
+    assert!(!pages.join("start.html").exists());
+}
+
+#[test]
+fn what_only_the_finished_pages_show_is_a_problem() {
+    for (link, message) in [
+        ("other.md", "the link \"other.html\" leads nowhere: there is no other.html"),
+        ("01-one.md#what", "the link \"01-one.html#what\" leads nowhere: 01-one.html has no #what"),
+        ("#here", "the link \"#here\" leads nowhere: end.html has no #here"),
+        (
+            "start.md#sim=split",
+            "the link \"start.html#sim=split\" leads nowhere: start.html has no",
+        ),
+        ("../x.html", "the link \"../x.html\" does not stay inside the book"),
+    ] {
+        for text in [format!("[x]({link})"), format!("<a href=\"{link}\">x</a>")] {
+            let problems = with_line(&text);
+            let expected = format!("book/src/end.md:4: {message}");
+            assert!(problems[0].starts_with(&expected), "{text}: {problems:?}");
+            assert_eq!(problems.len(), 1, "{problems:?}");
+        }
+    }
+    assert_eq!(
+        with_line("[x](01-one.md#exercise-11-again) [x](#last) [x](start.md#sim=spill)"),
+        [""; 0]
     );
-    write(&project, "book/src/start.md", &START.replace("fn main", "fn man"));
-    let problems = binding::check(&project).unwrap();
+    let problems = with_line("<p id=\"a\">x</p>\n\n<p id=\"a\">y</p>");
+    assert_eq!(problems, ["book/src/end.md:4: the id a is given twice on this page"]);
+    let problems = with_line("<img alt=\"a\" src=\"https://example.org/a.png\"/>");
     assert_eq!(
         problems,
-        [
-            "book/src/start.md:5: steps/03-dropped-write/main.rs: there is no fn man; there are fn main"
-        ]
+        ["book/src/end.md:4: <img> loads https://example.org/a.png from elsewhere"]
     );
-    fs::remove_file(project.root().join("book/theme/press.css")).unwrap();
-    let problems = binding::check(&project).unwrap();
-    assert_eq!(problems[0], "book/book.toml: there is no file book/theme/press.css");
+    let problems =
+        after(|tiny| tiny.write("book/theme/press.css", "a {}\nb { c: url(//x.org/y) }\n"));
+    assert!(
+        problems[0].ends_with(":2: this style sheet loads something from elsewhere"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn what_mdbook_only_warns_of_is_a_problem() {
+    let problems = with_line("<div>\n\nNever closed.");
+    let warned = |one: &String| one.starts_with("mdBook warns: unclosed HTML tag `<div>`");
+    assert!(problems.iter().any(warned), "{problems:?}");
+    let problems = after(|tiny| tiny.replace("book/src/start.md", "fn main", "fn man"));
+    let expected =
+        "book/src/start.md:5: steps/03-dropped-write/main.rs: there is no fn man; there are";
+    assert!(problems[0].starts_with(expected), "{problems:?}");
+    let problems =
+        after(|tiny| fs::remove_file(tiny.dir.path().join("book/theme/press.css")).unwrap());
+    assert_eq!(problems, ["book/book.toml: there is no file book/theme/press.css"]);
+}
+
+fn ask(address: std::net::SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(format!("{request} {head}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn pages_are_served_and_nothing_above_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("pages");
+    fs::create_dir(&pages).unwrap();
+    for (file, text) in
+        [("index.html", "<html>Hello</html>"), ("a b.css", "a {}"), ("404.html", "No.")]
+    {
+        fs::write(pages.join(file), text).unwrap();
+    }
+    fs::write(dir.path().join("secret"), "secret").unwrap();
+    let first = serve::listen(30_000).unwrap();
+    let listener = serve::listen(first.local_addr().unwrap().port()).unwrap();
+    let address = listener.local_addr().unwrap();
+    assert!(address.ip().is_loopback() && address.port() > first.local_addr().unwrap().port());
+    let (router, _reloader) = serve::pages(&pages);
+    thread::spawn(move || serve::serve(listener, router));
+    let page = ask(address, "GET /");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("Hello"), "{page}");
+    assert!(page.contains("livereload") && page.contains("cache-control: no-store"), "{page}");
+    let css = ask(address, "GET /a%20b.css?x");
+    assert!(css.contains("text/css") && css.ends_with("\r\n\r\na {}"), "{css}");
+    for path in ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/x"] {
+        let answer = ask(address, &format!("GET {path}"));
+        assert!(
+            answer.starts_with("HTTP/1.1 404 ") && !answer.contains("secret"),
+            "{path}: {answer}"
+        );
+    }
+    assert!(ask(address, "GET /x").contains("No."));
+    assert!(ask(address, "POST /").starts_with("HTTP/1.1 405 "));
+}
+
+#[test]
+fn a_change_is_heard_of_and_reading_is_none() {
+    let tiny = Tiny::new();
+    let changes = serve::Changes::watch(&tiny.project).unwrap();
+    tiny.project.read("book/src/start.md").unwrap();
+    tiny.write("book/src/start.md", "# New\n");
+    assert!(changes.next());
 }

@@ -1,0 +1,364 @@
+//! What a page may ask for, what it gets, and what is said where something is wrong.
+
+mod tiny;
+
+use press::directive::{self, Directive};
+use press::{Project, check, diff, figure, page, source, transcript};
+use tiny::Tiny;
+
+/// What is wrong with the tiny book after something was done to it.
+fn after(change: impl FnOnce(&Tiny)) -> Vec<String> {
+    let tiny = Tiny::new();
+    change(&tiny);
+    check::check(&tiny.project).problems.iter().map(ToString::to_string).collect()
+}
+
+/// What is wrong when this is the fourth line of the last page.
+fn with_line(text: &str) -> Vec<String> {
+    after(|tiny| tiny.write("book/src/end.md", &format!("# End\n\n## Last\n{text}\n")))
+}
+
+/// What is wrong when `from` is replaced by `to` in the chapter.
+fn with_chapter(from: &str, to: &str) -> Vec<String> {
+    after(|tiny| tiny.replace("book/src/01-one.md", from, to))
+}
+
+#[test]
+fn nothing_is_wrong_with_a_sound_book() {
+    assert_eq!(after(|_| {}), [""; 0]);
+}
+
+#[test]
+fn a_directive_is_read_with_its_length() {
+    let text = r#"{{#listing file="a.rs" item="fn main" caption="Say \"hi\" }} there"}} and on"#;
+    let (found, length) = directive::parse(text).unwrap();
+    assert_eq!(&text[length..], " and on");
+    let Directive::Listing { file, item, omit: None, caption } = found else { panic!() };
+    assert_eq!((&*file, item.as_deref()), ("a.rs", Some("fn main")));
+    assert_eq!(caption, "Say \"hi\" }} there");
+}
+
+#[test]
+fn whatever_is_wrong_with_a_directive_is_named_with_its_place() {
+    for (text, message) in [
+        ("{{#}}", "{{#: a directive is {{#name key=\"value\" …}}, on one line"),
+        ("{{#include x}}", "{{#include: a directive is {{#name key=\"value\" …}}, on one line"),
+        ("{{#badge step=\"a}}", "{{#badge: a directive is {{#name key=\"value\" …}}, on one line"),
+        ("{{#lasting file=\"a\"}}", "{{#lasting: unknown variant `lasting`, expected one of"),
+        ("{{#badge}}", "{{#badge: missing field `step`"),
+        ("{{#badge step=\"\"}}", "{{#badge: step is empty"),
+        ("{{#badge step=\"a\" color=\"b\"}}", "{{#badge: unknown field `color`"),
+        ("{{#badge step=\"a\" step=\"b\"}}", "{{#badge: step is given twice"),
+        ("{{#badge step=\"05\"}}", "there is no step 05; there are 02-naive-epoll, 03-"),
+        ("{{#count of=\"pages\"}}", "pages cannot be counted"),
+        ("{{#sim preset=\"chapter-9\"}}", "there is no preset chapter-9; there are back"),
+        ("and {{#matrix}}", "this directive must stand on a line of its own"),
+        ("{{#figure file=\"a.svg\" caption=\"c\"}}", "{{#figure: missing field `alt`"),
+        ("{{#figure file=\"a.svg\" alt=\" \" caption=\"c\"}}", "{{#figure: alt is empty"),
+        (
+            "{{#figure file=\"b.svg\" alt=\"a\" caption=\"c\"}}",
+            "there is no file book/src/figures/b",
+        ),
+        ("{{#transcript name=\"x\" caption=\"c\"}}", "there is no file book/transcripts/x.txt"),
+        ("{{#diff answer=\"x\" caption=\"c\"}}", "there is no file book/answers/x.patch"),
+        ("{{#listing file=\"../x\" caption=\"c\"}}", "../x is not a path inside the project"),
+        (
+            "{{#listing file=\"steps/03-dropped-write/main.rs\" item=\"fn x\" caption=\"c\"}}",
+            "steps/03-dropped-write/main.rs: there is no fn x; there are fn main, fn same",
+        ),
+        (
+            "{{#listing file=\"steps/03-dropped-write/main.rs\" omit=\"x\" caption=\"c\"}}",
+            "steps/03-dropped-write/main.rs: no comment line contains \"x\", so there is nothing to",
+        ),
+        (
+            "{{#diff from=\"02-naive-epoll\" to=\"03-dropped-write\" item=\"fn same\" caption=\"c\"}}",
+            "nothing differs between 02-naive-epoll and 03-dropped-write in fn same",
+        ),
+    ] {
+        let problems = with_line(text);
+        let expected = format!("book/src/end.md:4: {message}");
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(problems[0].starts_with(&expected), "{expected} does not begin {problems:?}");
+    }
+    assert_eq!(with_line("`{{#badge}}`\n\n```\n{{#wrong}}\n```"), [""; 0]);
+}
+
+#[test]
+fn directives_become_what_they_stand_for() {
+    let tiny = Tiny::new();
+    let text = "{{#Count of=\"steps\"}} of {{#count of=\"experiments\"}} {{#badge step=\"03-dropped-write\"}}\n\
+        {{#listing file=\"steps/03-dropped-write/main.rs\" item=\"fn main\" omit=\"a < b\" caption=\"The `main`\"}}\n\
+        {{#diff answer=\"03-1\" caption=\"c\"}}\n{{#transcript name=\"ls\" caption=\"c\"}}\n{{#ladder}}\n";
+    let page = page::expand(&tiny.project, "03-x.md", text);
+    assert_eq!(page.problems, []);
+    for part in [
+        "Two of thirteen <span class=\"badge badge-loses\">loses bytes</span>\n\n<figure class=\"listing\" id=\"listing-3-1\">",
+        "<span class=\"listing-number\">Listing 3-1</span> <span class=\"listing-file\">steps/03-dropped-write/main.rs</span> <span class=\"badge",
+        "<pre><code class=\"language-rust\">fn main() {&#10;&#10;    go();&#10;}&#10;</code></pre><figcaption>The <code>main</code>",
+        "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    wait();&#10;</del>",
+        "recorded on Linux",
+        "<span class=\"prompt\">$ </span><span class=\"typed\">ls &lt;x&gt;</span>&#10;&#10;out&#10;",
+        "<td><code>02-naive-epoll</code></td>",
+    ] {
+        assert!(page.markdown.contains(part), "{part} is not in {}", page.markdown);
+    }
+    assert_eq!(page.lines[..6], [1, 2, 2, 2, 3, 3]);
+}
+
+#[test]
+fn a_fault_in_a_file_is_named_in_that_file() {
+    let problems = after(|tiny| {
+        tiny.write("book/transcripts/ls.txt", "---\nno\n");
+        tiny.write("book/src/figures/a.svg", "<svg/>");
+        tiny.write("steps/02-naive-epoll/main.rs", "fn main() {}\n");
+        tiny.replace("book/theme/presets.js", "\"mark\": \"loses\"", "\"mark\": \"held\"");
+        tiny.replace("steps/03-dropped-write/step.toml", "\"hole\"", "\"whole\"");
+    });
+    for expected in [
+        "book/transcripts/ls.txt:2: the first line is not a command: `$ command` (shown in book/src/start.md:20)",
+        "book/src/figures/a.svg:1: <svg> has no viewBox, so it cannot shrink (shown in book/src/start.md:7)",
+        "book/answers/03-1.patch:4: error applying hunk #1: it does not fit steps/02-naive-epoll/main.rs",
+        "steps/03-dropped-write/step.toml: ",
+    ] {
+        assert!(problems.iter().any(|one| one.starts_with(expected)), "{expected}: {problems:?}");
+    }
+    let problems = after(|tiny| {
+        tiny.replace("book/theme/presets.js", "\"mark\": \"loses\"", "\"mark\": \"held\"");
+    });
+    assert_eq!(
+        problems,
+        [
+            "book/theme/presets.js: chapter-3 says \"held back\", but 03-dropped-write in paced does not"
+        ]
+    );
+}
+
+#[test]
+fn what_a_page_must_not_hold_is_found() {
+    let place = "book/src/end.md:4: ";
+    for (text, message) in [
+        ("```rust\nfn main() {}\n```", "a ```rust fence typed by hand: use {{#listing}}"),
+        (
+            "> ~~~ Rust,ignore\n> fn main() {}\n> ~~~",
+            "a ```rust fence typed by hand: use {{#listing}}",
+        ),
+        ("```console\n$ ls\n```", "a terminal typed by hand: use {{#transcript}}"),
+        ("```diff\n+x\n```", "a ```diff fence typed by hand: use {{#diff}}"),
+        (
+            "<pre><code class=\"language-rust\">x</code></pre>",
+            "Rust code typed by hand: use {{#listing}}",
+        ),
+        ("twelve\nexperiments", "a count typed by hand: use {{#count of=\"experiments\"}}"),
+        ("![](x.png)", "a picture without a text alternative"),
+        ("<img src=\"01-one.md\"/>", "a picture without a text alternative"),
+        ("Text.[^nowhere]", "a footnote that is not defined"),
+        ("<details>\n\nText.\n\n</details>", "<details> without a <summary>"),
+        (
+            "<details class=\"hint\"><summary>S</summary>\n\n</details>",
+            "<details class=\"hint\"> is empty",
+        ),
+        (
+            "<details><summary>S</summary>\n\nText.",
+            "<details> is not closed before the end of the page",
+        ),
+        ("</div>", "</div> closes nothing"),
+        ("#### Deep", "the heading \"Deep\" is more than one level down"),
+        ("# Again", "a second title: use ##"),
+        ("**Question 1.** What?", "a question without its answer below it"),
+        (
+            "**Question.** What?\n\n### Next\n\n<details class=\"predict\"><summary>S</summary>\n\nSo.\n\n</details>",
+            "a question without its answer below it",
+        ),
+    ] {
+        let problems = with_line(text);
+        assert_eq!(problems, [format!("{place}{message}")], "{text}");
+    }
+    assert_eq!(with_line("```sh\nls\n```\n\n`[^x]`, three steps, two experiments"), [""; 0]);
+    let unread = with_line("<details><summary>S</summary>\n*Text.*\n</details>");
+    assert!(unread[0].starts_with("book/src/end.md:5: an empty line must follow"), "{unread:?}");
+}
+
+#[test]
+fn the_summary_names_every_page_once_and_in_order() {
+    let problems = after(|tiny| {
+        tiny.write("book/src/03-three.md", "# Three\n");
+        let summary =
+            "# S\n\n- [Three](03-three.md)\n- [No](no.md)\n- [End](end.md)\n- [End](end.md)\n";
+        tiny.write("book/src/SUMMARY.md", summary);
+    });
+    for expected in [
+        "book/src/SUMMARY.md:3: 03-three.md is chapter 3, in a place for chapter 1",
+        "book/src/SUMMARY.md:4: there is no page book/src/no.md",
+        "book/src/SUMMARY.md:6: end.md is listed twice",
+        "book/src/start.md: SUMMARY.md does not list this page",
+    ] {
+        assert!(problems.iter().any(|one| one == expected), "{expected}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_chapter_has_its_sections_its_length_and_its_exercises() {
+    for (from, to, message) in [
+        ("## Why\n", "## Because\n", "the section \"Why\" is missing"),
+        ("## Why\n", "## Because\n", "a numbered chapter has no section \"Because\""),
+        ("## Why\n", "## The proof\n", "a second section \"The proof\""),
+        ("## Predict", "## The diff", "the section \"The code\" belongs between \"Run it\" and"),
+        ("## Where we are", "## Why", "the section \"Predict\" is out of order"),
+        ("word", "–", "words; 1500 to 4000 belong here"),
+        ("What is next?", "Next.", "an answer without a question above it"),
+        ("\"predict\"", "\"other\"", "a question to predict without its answer below it"),
+        ("## Run it", "And then?\n\n## Run it", "a question to predict without its answer"),
+        ("\"hint\"", "\"x\"", "the exercise has no <details class=\"hint\">"),
+        ("Exercise 1.1:", "Exercise 1:", "the exercise's title does not begin \"Exercise 1.1: \""),
+        ("### Exercise 1.1", "#### Exercise 1.1", "2 exercises; 3 to 5 belong here"),
+    ] {
+        // Enough of one word is taken away at once.
+        let to_all = |tiny: &Tiny| {
+            tiny.write("book/src/01-one.md", &tiny.chapter.replace("word – ", "– "));
+        };
+        let problems = if from == "word" { after(to_all) } else { with_chapter(from, to) };
+        let is_it = |one: &String| one.starts_with("book/src/01-one.md:") && one.contains(message);
+        assert!(problems.iter().any(is_it), "{message}: {problems:?}");
+    }
+    // The code may come after the evidence, and a terminal may be long.
+    let moved = after(|tiny| {
+        let text = tiny.chapter.replace("## What goes wrong\n", "## X\n");
+        let text = text
+            .replace("## The code\n", "## What goes wrong\n")
+            .replace("## X\n", "## The code\n");
+        let long = format!("\n```text\n{}\n```\n\n## Why\n", "x ".repeat(4_000));
+        tiny.write("book/src/01-one.md", &text.replace("\n## Why\n", &long));
+    });
+    assert_eq!(moved, [""; 0]);
+}
+
+const SOURCE: &str = r##"//! Header.
+
+use std::fmt;
+
+/// How many.
+const COUNT: usize = { 3 };
+const NAMES: [&'static str; 2] =
+    ["a;", "b}"];
+
+// A thing.
+#[derive(
+    Clone,
+)]
+pub(crate) struct Thing<'a> {
+    name: &'a str,
+}
+
+impl<'a> Thing<'a> {
+    /// Makes it. Twice: "}".
+    const fn new(name: &'static str) -> impl Sized {
+        let _ = ('}', "}", r#"}"#, b'{'); // }
+        let _: *const u8 = name.as_ptr();
+        Thing { name }
+    }
+}
+
+impl fmt::Display for Thing<'_> {
+    fn fmt(&self) { f.write_str(self.name) /* } */ }
+}
+
+fn fmt(how: impl Fn()) where (): Sized {}
+"##;
+
+#[test]
+fn an_item_is_found_by_its_name_and_comes_with_its_comments() {
+    let item = |name: &str| source::item(SOURCE, name);
+    assert_eq!(item("const COUNT").unwrap(), "/// How many.\nconst COUNT: usize = { 3 };");
+    assert!(item("const NAMES").unwrap().ends_with("=\n    [\"a;\", \"b}\"];"));
+    let thing = item("struct Thing").unwrap();
+    assert!(
+        thing.starts_with("// A thing.\n#[derive(\n") && thing.ends_with("    name: &'a str,\n}")
+    );
+    let new = item("fn new").unwrap();
+    assert!(new.starts_with("/// Makes it.") && new.ends_with("    Thing { name }\n}"), "{new}");
+    assert!(item("fn Thing<'_>::fmt").unwrap().starts_with("fn fmt(&self)"));
+    assert_eq!(item("fn fmt").unwrap_err(), "there is more than one fn fmt: say fn Type::name");
+    assert_eq!(item("struct X").unwrap_err(), "there is no struct X; there are struct Thing");
+    assert_eq!(item("enum E").unwrap_err(), "there is no enum E");
+    assert_eq!(item("main").unwrap_err(), "\"main\" is not an item such as \"fn main\"");
+    let names: Vec<String> = source::items(SOURCE).into_iter().map(|item| item.name).collect();
+    assert_eq!(names.len(), 8, "{names:?}");
+}
+
+#[test]
+fn what_stays_the_same_is_folded() {
+    let body = "    a();\n".repeat(9);
+    let old = format!("fn one() {{\n{body}}}\n\nfn two() {{\n{body}    b();\n{body}}}\n");
+    let lines = diff::folded(&old, &old.replace("    b();\n", "    c();\n    d();\n"), false);
+    let fold = |words: &str| diff::DiffLine::Fold(words.into());
+    assert_eq!(lines[0], fold("// ⋯ 19 lines as before; on at line 20, in fn two"));
+    assert_eq!(
+        lines[4..7],
+        [
+            diff::DiffLine::Removed("    b();".into()),
+            diff::DiffLine::Added("    c();".into()),
+            diff::DiffLine::Added("    d();".into()),
+        ]
+    );
+    assert_eq!(lines[10], fold("// ⋯ 7 lines as before, to the end"));
+    assert_eq!(diff::folded(&old, &old, false), []);
+}
+
+#[test]
+fn only_lines_of_code_count_as_changed_and_as_few_as_can_be() {
+    let changed = |old: &str, new: &str| diff::changed_code(old, new).join("|");
+    let one = "//! Header\n\nfn main() {\n    // Why.\n    go();\n}\n";
+    assert_eq!(changed(one, "/// Does.\nfn main() {\n    go();\n\n\n}\n"), "");
+    // A comment behind code belongs to its line.
+    assert_eq!(changed(one, &one.replace("go();", "go(); // now")), "-    go();|+    go(); // now");
+    assert_eq!(changed("a\nb\nc", "b\nc\na"), "-a|+a");
+    assert_eq!(changed("a\nc", "a\nb\nc\nd"), "+b|+d");
+}
+
+#[test]
+fn a_picture_is_one_piece_with_ids_of_its_own_and_a_title() {
+    let svg = "<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\" id=\"r\">\n  \
+        <title>Old</title>\n  <g id=\"tip\" class=\"tip\"><path d=\"M0 0\n L1 1\"/></g>\n  \
+        <line marker-end=\"url(#tip)\"/><use href=\"#tip\"/>\n  <text>a &lt; <tspan>b</tspan></text>\n</svg>\n";
+    assert_eq!(
+        figure::inlined(svg, "f", "A & B").unwrap().into_string(),
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\" id=\"f\" role=\"img\" \
+         aria-labelledby=\"f-title\"><title id=\"f-title\">A &amp; B</title>\
+         <g id=\"f-tip\" class=\"tip\"><path d=\"M0 0  L1 1\"/></g><line marker-end=\"url(#f-tip)\"/>\
+         <use href=\"#f-tip\"/><text>a &lt; <tspan>b</tspan></text></svg>"
+    );
+    let error = |svg: &str| figure::inlined(svg, "x", "alt").map(|_| ()).unwrap_err().1;
+    assert!(error("<p>no</p>").contains("<p> where <svg> belongs"));
+    assert!(
+        error("<svg viewBox=\"0 0 1 1\"><g>").contains("root node was opened but never closed")
+    );
+    for part in [
+        "<style>a{}</style>",
+        "<script/>",
+        "<image href=\"http://x/y.png\"/>",
+        "<g onclick=\"x\"/>",
+    ] {
+        let name = part[1..].split([' ', '>', '/']).next().unwrap();
+        assert!(
+            error(&format!("<svg viewBox=\"0 0 1 1\">{part}</svg>"))
+                .starts_with(&format!("<{name}"))
+        );
+    }
+}
+
+#[test]
+fn a_transcript_says_why_it_is_none() {
+    let error = |file: &str| transcript::Transcript::parse(file).unwrap_err();
+    assert_eq!(error("$ ls\n").0, 1);
+    assert_eq!(error("# machine: Linux\n").1, "no line --- between the header and the text");
+    assert_eq!(error("---\n\n"), (2, "nothing was recorded".into()));
+    assert_eq!(error("---\n$ a\n\u{1b}[1m\n"), (3, "a control character".into()));
+}
+
+#[test]
+fn the_presets_of_the_book_agree_with_its_ladder() {
+    let project = Project::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let presets = press::sim::presets(&project).unwrap();
+    assert!(presets.values().filter(|preset| preset.seen.is_some()).count() >= 4);
+    assert_eq!(press::sim::disagreements(&presets, &project.ladder().unwrap()), []);
+}
