@@ -7,6 +7,7 @@ use std::process::Command;
 
 use lab::ladder::cargo::Manifest;
 use lab::ladder::{Budget, Ladder, Step, ladder};
+use press::diff::{changed_code, code};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -27,7 +28,7 @@ fn every_step_is_as_close_to_the_one_before_as_its_manifest_says() {
 /// Counts the lines of code that a diff between two steps takes away or adds.
 fn differ_by_at_most(budget: usize, from: &str, to: &str) {
     let [from_text, to_text] = [from, to].map(|step| read(&main_file(step)));
-    let changes = changes(&code(&from_text), &code(&to_text));
+    let changes = changed_code(&from_text, &to_text);
     let count = changes.len();
     println!("{from} -> {to}: {count} changed lines of code, at most {budget} are allowed");
     assert_ne!(count, 0, "{from} and {to} are the same program");
@@ -36,73 +37,6 @@ fn differ_by_at_most(budget: usize, from: &str, to: &str) {
         "{from} -> {to}: {count} changed lines of code, {budget} are allowed:\n{}",
         changes.join("\n")
     );
-}
-
-#[test]
-fn only_lines_of_code_count_as_changes() {
-    let one = "//! Header\n\nfn main() {\n    // Why.\n    go();\n}\n";
-    let same = "//! Another\n/// Does.\nfn main() {\n    // ANCHOR: go\n    go();\n\n\n\
-                    /* ANCHOR_END: go */\n}\n";
-    assert_eq!(changes(&code(one), &code(same)), [""; 0]);
-    // A comment behind code belongs to its line.
-    let commented = one.replace("go();", "go(); // now");
-    assert_eq!(changes(&code(one), &code(&commented)), ["-    go();", "+    go(); // now"]);
-}
-
-#[test]
-fn a_diff_is_as_short_as_it_can_be() {
-    let diff = |a: &str, b: &str| {
-        let [a, b] = [a, b].map(|text| text.split(' ').collect::<Vec<_>>());
-        changes(&a, &b).join(" ")
-    };
-    assert_eq!(diff("a b c", "a b c"), "");
-    assert_eq!(diff("a b c", "a c"), "-b");
-    assert_eq!(diff("a c", "a b c d"), "+b +d");
-    assert_eq!(diff("a b c", "a x c"), "-b +x");
-    // A line that moves is taken away and added: 2 changes. Line by line it would be 6.
-    assert_eq!(diff("a b c", "b c a"), "-a +a");
-}
-
-/// The lines of code in a program: without blank lines, lines that are a comment, and the marks
-/// between which the book cuts its listings.
-fn code(program: &str) -> Vec<&str> {
-    program
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| {
-            let mark = line.contains("ANCHOR:") || line.contains("ANCHOR_END:");
-            !(line.is_empty() || line.trim_start().starts_with("//") || mark)
-        })
-        .collect()
-}
-
-/// What a shortest diff takes away (`-`) and adds (`+`).
-fn changes(from: &[&str], to: &[&str]) -> Vec<String> {
-    // common[i][j]: how many lines from[i..] and to[j..] have in common, in the same order.
-    let mut common = vec![vec![0; to.len() + 1]; from.len() + 1];
-    for i in (0..from.len()).rev() {
-        for j in (0..to.len()).rev() {
-            common[i][j] = if from[i] == to[j] {
-                common[i + 1][j + 1] + 1
-            } else {
-                common[i + 1][j].max(common[i][j + 1])
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    let mut changes = Vec::new();
-    while i < from.len() || j < to.len() {
-        if i < from.len() && j < to.len() && from[i] == to[j] {
-            (i, j) = (i + 1, j + 1);
-        } else if i < from.len() && (j == to.len() || common[i + 1][j] >= common[i][j + 1]) {
-            changes.push(format!("-{}", from[i]));
-            i += 1;
-        } else {
-            changes.push(format!("+{}", to[j]));
-            j += 1;
-        }
-    }
-    changes
 }
 
 // ---- What a step says of itself -----------------------------------------------------------------
