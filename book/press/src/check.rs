@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use lab::ladder::Ladder;
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
 use crate::directive::Directive;
 use crate::page::{self, chapter_number, markdown_options};
 use crate::transcript::Transcript;
-use crate::{Problem, Project, diff, rules, sim, tree};
+use crate::{Problem, Project, diff, rules, sim, tree, verdicts};
 
 /// What a look over the whole book found.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +23,15 @@ pub struct Report {
 /// Reads every page that `SUMMARY.md` names and reports all that is wrong with the book.
 pub fn check(project: &Project) -> Report {
     let mut report = Report::default();
+    // Where the manifests are wrong, that is said once, at the end.
+    let ladder = project.ladder().unwrap_or_default();
     for name in summary(project, &mut report.problems) {
         let path = format!("book/src/{name}");
         // Where it cannot be read, that is said where SUMMARY.md names it.
         let Ok(text) = project.read(&path) else { continue };
         let mut complain = |line, message| report.problems.push(Problem::new(&path, line, message));
         typed_code(&text, &mut complain);
+        typed_counts(&text, &ladder, &mut complain);
         let page = page::expand(project, &name, &text);
         match tree::facts(&page) {
             Err((line, message)) => complain(line, message),
@@ -141,6 +145,26 @@ fn typed_code(text: &str, complain: &mut dyn FnMut(usize, String)) {
             _ => continue,
         };
         complain(line_of(text, range.start), what.into());
+    }
+}
+
+/// "thirteen experiments" that somebody typed. Two may be any two; four steps may be any four,
+/// unless there are four.
+fn typed_counts(text: &str, ladder: &Ladder, complain: &mut dyn FnMut(usize, String)) {
+    let lines = text.lines().enumerate();
+    let words: Vec<(usize, &str)> = lines
+        .flat_map(|(at, line)| line.split_whitespace().map(move |word| (at + 1, word)))
+        .collect();
+    for pair in words.windows(2) {
+        let [(line, number), (_, things)] = pair else { continue };
+        let things = things.trim_end_matches(|c: char| !c.is_alphabetic());
+        let Some(number) = verdicts::number_of(number).filter(|number| *number > 2) else {
+            continue;
+        };
+        let all = verdicts::count(ladder, things) == Ok(number);
+        if all || things == "experiments" {
+            complain(*line, format!("a count typed by hand: use {{{{#count of=\"{things}\"}}}}"));
+        }
     }
 }
 
