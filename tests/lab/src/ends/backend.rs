@@ -1,4 +1,4 @@
-//! Backends that play a script of acts.
+//! The backend: a server that follows a script on each connection.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,12 +19,12 @@ use crate::kernel::net::{self, ClosedPort, Moved};
 use crate::kernel::procfs;
 use crate::sent::wire::Wire;
 
-/// A door between acts: it is closed until somebody opens it, and then stays open.
+/// What a backend waits for between two acts. It is closed until somebody opens it, and then stays open.
 #[derive(Clone)]
 pub struct Gate {
     open: Arc<AtomicBool>,
-    /// Readable once the gate is open, so that waiting for it and for a socket is one wait. A thread
-    /// that woke up every now and then to look would seem to be at work.
+    /// Readable once the gate is open, so poll(2) can wait for the gate and for a socket at once. If we
+    /// woke up now and then to look, our thread would seem to be at work.
     event: Arc<EventFd>,
 }
 
@@ -42,7 +42,7 @@ impl Gate {
     /// Lets everybody through from now on.
     pub fn open(&self) {
         self.open.store(true, SeqCst);
-        // It cannot fail but by overflow, and then the gate has been open for long.
+        // This can only fail if the eventfd's counter overflows, and then the gate is open anyway.
         let _ = self.event.write(1);
     }
 
@@ -58,33 +58,29 @@ impl Default for Gate {
     }
 }
 
-/// One thing that a backend does on a connection. The request's head has been read before the first.
+/// One thing that a backend does on a connection. Before the first act it reads the request's head.
 #[derive(Clone)]
 pub enum Act {
     /// Sends the response up to this offset of its stream, as fast as it is taken.
     SendTo(u64),
     /// Sends the rest of the response.
     SendAll,
-    /// Sends an endless response until the gate opens, then the current chunk's rest and the end.
+    /// Sends an endless response until the gate opens, and then finishes the current chunk and ends it.
     SendUntil(Gate),
-    /// Sends up to this offset, block by block, with a pause after each.
+    /// Sends up to offset `to`, in blocks of `block` bytes, with a pause after each.
     SendPaced { to: u64, block: u64, pause: Duration },
     /// Waits until the gate opens.
     Await(Gate),
-    /// Reads the request's body to its end, or until the gate opens and nothing more is there.
+    /// Reads the request's body to its end, or until the gate is open and nothing more is there.
     ReadBody(Gate),
-    /// Ends the own direction and goes on with the other.
-    HalfClose,
-    /// Closes with a reset. Without it, the end of the script closes in order.
-    Reset,
 }
 
-/// What a backend does when this target is asked for.
+/// What a backend does when a client asks for this target.
 #[derive(Clone)]
 pub struct Route {
     /// The request's target, such as `/big`.
     pub target: &'static str,
-    /// The request that is expected: what the proxy is to pass on.
+    /// The request that should arrive.
     pub request: Wire,
     /// The response that is sent.
     pub response: Wire,
@@ -98,16 +94,16 @@ impl Route {
         Route { target, request: Wire::get(target), response, acts: vec![Act::SendAll] }
     }
 
-    /// Answers a plain GET by a script.
+    /// Answers a plain GET by following a script.
     pub fn scripted(target: &'static str, response: Wire, acts: Vec<Act>) -> Route {
         Route { target, request: Wire::get(target), response, acts }
     }
 }
 
-/// What one connection to the backend has come to.
+/// How far one connection to the backend has come.
 #[derive(Default)]
 pub struct Progress {
-    /// Which route it took.
+    /// What was asked for.
     target: Mutex<Option<&'static str>>,
     /// Bytes of the response that the kernel has taken.
     sent: AtomicU64,
@@ -119,8 +115,9 @@ pub struct Progress {
     finished: AtomicBool,
     /// The peer was gone before the script ended.
     broken: AtomicBool,
-    /// It makes a pause of its own, so that its sleep means nothing.
+    /// Its thread is asleep in a pause of the script, and will go on by itself.
     pausing: AtomicBool,
+    /// The id of its thread.
     thread: AtomicI32,
     upload: Mutex<Option<Reading>>,
     peer_port: AtomicU64,
@@ -157,7 +154,7 @@ impl Progress {
         self.acts.load(SeqCst)
     }
 
-    /// The judgement over the request, once its body has been read.
+    /// The request, compared with what the client sent, once its body has been read.
     pub fn upload(&self) -> Option<Reading> {
         self.upload.lock().clone()
     }
@@ -173,7 +170,7 @@ impl Progress {
     }
 }
 
-/// A running backend. Dropping it closes everything.
+/// A running backend. Dropping it closes its connections and ends its threads.
 pub struct Backend {
     /// Where it listens.
     pub address: SocketAddr,
@@ -194,13 +191,13 @@ fn wait(socket: Option<(&dyn AsFd, PollFlags)>, gates: &[&Gate]) {
     let mut waited: Vec<PollFd> =
         gates.iter().map(|gate| PollFd::new(gate.event.as_fd(), PollFlags::POLLIN)).collect();
     waited.extend(socket.map(|(socket, flags)| PollFd::new(socket.as_fd(), flags)));
-    // An interrupted wait is as good as one that has ended: the caller looks again.
+    // If the wait is interrupted, the caller looks again and waits again.
     let _ = poll(&mut waited, PollTimeout::NONE);
 }
 
 impl Backend {
-    /// Listens on a free port of 127.0.0.1 and plays the route of whatever is asked for; the first
-    /// one where nothing fits.
+    /// Listens on a free port of 127.0.0.1. Each connection gets the route of its target, or the first
+    /// route if there is none.
     ///
     /// # Errors
     /// Those of the socket calls.
@@ -210,7 +207,7 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Has a port that refuses connections, until [`Backend::open`].
+    /// Takes a port that refuses connections until [`Backend::open`] is called.
     ///
     /// # Errors
     /// Those of the socket calls.
@@ -256,7 +253,7 @@ impl Backend {
             .collect()
     }
 
-    /// A number that changes whenever anything does.
+    /// Numbers that change whenever anything happens on a connection.
     pub(crate) fn counters(&self) -> Vec<u64> {
         let mut counters = vec![];
         for progress in self.shared.connections.lock().iter() {
@@ -266,7 +263,7 @@ impl Backend {
         counters
     }
 
-    /// Whether some connection could go on by itself.
+    /// Whether a connection's thread is at work, or will go on by itself after a pause.
     pub(crate) fn is_busy(&self) -> bool {
         self.shared.connections.lock().iter().any(|progress| progress.is_busy())
     }
@@ -290,7 +287,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let progress = Arc::new(Progress::default());
         progress.peer_port.store(peer.port().into(), SeqCst);
-        // Busy until its thread has begun and can be looked at.
+        // It counts as busy until its thread runs and can be looked at.
         progress.pausing.store(true, SeqCst);
         shared.connections.lock().push(progress.clone());
         let actor_shared = shared.clone();
@@ -307,7 +304,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Plays a route's script; says whether it got to its end.
+/// Follows the script of the route that is asked for. Says whether it got to the end of it.
 fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
     let actor = Actor { stream, shared, progress };
     let Some((route, mut request)) = actor.read_head() else { return false };
@@ -332,8 +329,6 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
                 *progress.upload.lock() = Some(judge.finish(route.request.len(), end));
                 true
             }
-            Act::HalfClose => stream.shutdown(std::net::Shutdown::Write).is_ok(),
-            Act::Reset => net::reset_on_close(stream).is_ok(),
         };
         if !done {
             return false;
@@ -342,7 +337,7 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
     true
 }
 
-/// One connection, played by one thread.
+/// One connection, which has a thread of its own.
 struct Actor<'a> {
     stream: &'a TcpStream,
     shared: &'a Shared,
@@ -361,12 +356,12 @@ impl Actor<'_> {
         !self.stopped()
     }
 
-    /// Reads until the head is complete and finds its route.
+    /// Reads until the head of the request is complete, and finds its route.
     fn read_head(&self) -> Option<(Route, Judge)> {
         let mut start = vec![];
         let mut head = crate::arrived::http::Decoder::new(Message::Request);
         while !head.has_head() {
-            // Little at a time: a body that is not to be read yet should stay in the kernel.
+            // Little at a time, because a body should stay in the kernel until the script reads it.
             let mut bytes = [0; 512];
             match self.read(&mut bytes)? {
                 Moved::Bytes(count) => {
@@ -385,7 +380,7 @@ impl Actor<'_> {
         Some((route.clone(), judge))
     }
 
-    /// Reads something, waiting for it. `None`: it is time to stop.
+    /// Waits for something to read and reads it. `None`: the backend is being dropped.
     fn read(&self, buffer: &mut [u8]) -> Option<Moved> {
         while !self.stopped() {
             match net::read_now(self.stream, buffer) {
@@ -422,7 +417,8 @@ impl Actor<'_> {
         End::Open
     }
 
-    /// Sends up to `to`, or until the gate opens. False when the peer is gone or it is time to stop.
+    /// Sends up to offset `to`, or until the gate opens. False: the peer is gone, or the backend is
+    /// being dropped.
     fn send(&self, response: &Wire, to: u64, until: Option<&Gate>) -> bool {
         let mut block = vec![0; 1 << 16];
         let mut held = 0..0;

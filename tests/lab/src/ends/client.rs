@@ -1,4 +1,4 @@
-//! Clients: what they read, and when, is the experiment's to decide.
+//! The client: it sends and reads only when the experiment tells it to.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -20,12 +20,12 @@ pub struct Client {
     judge: Judge,
     received: u64,
     end: End,
-    /// What arrived, as far as it is kept for the evidence.
+    /// The beginning of what arrived, for the evidence.
     record: Vec<u8>,
     block: Vec<u8>,
 }
 
-/// The most that is kept of what arrived, in bytes.
+/// How much of what arrived is kept for the evidence, in bytes.
 const RECORD: usize = 32 << 20;
 
 /// Bytes of evidence on each side of a jump.
@@ -35,7 +35,7 @@ const AROUND: u64 = 48;
 const BLOCK: usize = 1 << 16;
 
 impl Client {
-    /// Connects to the proxy; expects `response` to a request for `request`. Sends nothing yet.
+    /// Connects to the proxy. Sends nothing yet; `response` is what should come back for `request`.
     ///
     /// # Errors
     /// Those of connecting.
@@ -140,7 +140,7 @@ impl Client {
         self.judge.decoder.status
     }
 
-    /// The own port.
+    /// Its own port.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -156,7 +156,8 @@ impl Client {
         net::reset_on_close(&self.stream)
     }
 
-    /// Judges what arrived by the first `sent` bytes of the response, and brings the evidence.
+    /// Compares what arrived with the first `sent` bytes of the response. With it comes the evidence: the
+    /// bytes around the first four jumps.
     pub fn finish(self, sent: u64) -> (Reading, Vec<Evidence>) {
         let reading = self.judge.finish(sent, self.end);
         let evidence = match reading.offsets {

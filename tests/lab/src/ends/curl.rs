@@ -1,5 +1,5 @@
-//! curl as a client that stops and goes: it writes the page to a pipe, and while nobody reads the
-//! pipe, curl does not read its socket.
+//! A real curl as a client that reads only when it is told to. It writes the page to a pipe. While
+//! nobody reads the pipe, it is full, and curl stops reading its socket.
 
 use std::io::{self, ErrorKind, PipeReader, Read, pipe};
 use std::process::{Command, Output, Stdio};
@@ -13,8 +13,8 @@ use crate::subject::program::Program;
 /// A version of curl: major, minor, patch.
 pub type Version = (u32, u32, u32);
 
-/// Versions whose words for damaged chunks are those recorded here: `… in chunked-encoding` came
-/// with 7.36.0, and 8.x words some of them differently.
+/// The versions whose words for damaged chunks are those of [`CurlExit`](crate::arrived::http::CurlExit).
+/// Before 7.36.0 they did not say `in chunked-encoding`, and 8.x says some of them differently.
 pub const RECORDED: std::ops::Range<Version> = (7, 36, 0)..(8, 0, 0);
 
 /// The version of the installed curl; `None` where there is none.

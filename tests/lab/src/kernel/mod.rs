@@ -1,4 +1,4 @@
-//! The kernel: sockets as we need them, and what /proc says about sockets and processes.
+//! The kernel: sockets with chosen buffers, what `/proc` says, and waiting with a deadline.
 
 pub mod net;
 pub mod procfs;

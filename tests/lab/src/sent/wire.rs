@@ -98,7 +98,7 @@ impl Wire {
 
     /// Gives an endless stream an end, after the chunk that holds offset `at` of the stream.
     pub fn end_after(&self, at: u64) {
-        let chunks = at.saturating_sub(self.head_len()).div_ceil(self.stride()).max(1);
+        let chunks = at.saturating_sub(self.head_len()).div_ceil(stride()).max(1);
         self.size.store(chunks * CHUNK, Ordering::SeqCst);
     }
 
@@ -127,7 +127,7 @@ impl Wire {
                         0 => 0,
                         rest => chunk_header(rest).len() as u64 + rest + 2,
                     };
-                    body / CHUNK * self.stride() + last + LAST_CHUNK.len() as u64
+                    body / CHUNK * stride() + last + LAST_CHUNK.len() as u64
                 }
                 Framing::ContentLength | Framing::Close => body,
             }
@@ -141,11 +141,6 @@ impl Wire {
     /// How it says where the body ends.
     pub fn framing(&self) -> Framing {
         self.framing
-    }
-
-    /// Stream bytes in one full chunk: header, data, line end.
-    fn stride(&self) -> u64 {
-        chunk_header(CHUNK).len() as u64 + CHUNK + 2
     }
 
     /// The whole stream, which must have an end.
@@ -186,13 +181,13 @@ impl Wire {
             coding::fill(at, &mut buffer[..count]);
             return count;
         }
-        let index = at / self.stride();
+        let index = at / stride();
         let size = CHUNK.min(body - (index * CHUNK).min(body));
         if size == 0 {
-            return copy(LAST_CHUNK, at - index * self.stride(), buffer);
+            return copy(LAST_CHUNK, at - index * stride(), buffer);
         }
         let header = chunk_header(size);
-        let within = at - index * self.stride();
+        let within = at - index * stride();
         let Some(within) = within.checked_sub(header.len() as u64) else {
             return copy(header.as_bytes(), within, buffer);
         };
@@ -224,7 +219,7 @@ impl Wire {
                 Framing::Chunked => {
                     let index = offset / CHUNK;
                     let size = CHUNK.min(self.body_len().saturating_sub(index * CHUNK));
-                    index * self.stride() + chunk_header(size).len() as u64 + offset % CHUNK
+                    index * stride() + chunk_header(size).len() as u64 + offset % CHUNK
                 }
                 Framing::ContentLength | Framing::Close => offset,
             }
@@ -236,11 +231,11 @@ impl Wire {
         let Some(at) = at.checked_sub(self.head_len()) else { return 0 };
         match self.framing {
             Framing::Chunked => {
-                let index = at / self.stride();
+                let index = at / stride();
                 let start = (index * CHUNK).min(body);
                 let size = CHUNK.min(body - start);
                 let within =
-                    (at % self.stride()).saturating_sub(chunk_header(size).len() as u64).min(size);
+                    (at % stride()).saturating_sub(chunk_header(size).len() as u64).min(size);
                 start + within
             }
             Framing::ContentLength | Framing::Close => at.min(body),
@@ -251,14 +246,19 @@ impl Wire {
     /// and for other framings.
     pub fn chunk_at(&self, at: u64) -> Option<Chunk> {
         let within = at.checked_sub(self.head_len())?;
-        let index = within / self.stride();
+        let index = within / stride();
         let size = CHUNK.min(self.body_len().saturating_sub(index * CHUNK));
         (self.framing == Framing::Chunked && size > 0).then(|| Chunk {
             index,
-            header_at: self.head_len() + index * self.stride(),
+            header_at: self.head_len() + index * stride(),
             size,
         })
     }
+}
+
+/// Bytes of a stream in one full chunk: header, data, line end.
+pub fn stride() -> u64 {
+    chunk_header(CHUNK).len() as u64 + CHUNK + 2
 }
 
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

@@ -1,52 +1,55 @@
-//! A relay that is wrong in one way, chosen by name: what the laboratory proves itself on.
+//! A relay with one fault of your choice: the laboratory's own tests run the experiments on it.
 //!
-//! A verdict can be trusted if a relay that deserves it gets it, and no other. So here is one relay,
-//! a loop as in the steps, and every [`Fault`] is a small deviation from it, marked where it happens.
-//! Three of the names are no faults: those relays lose nothing, and must never be accused.
+//! We can trust a verdict if a relay that deserves it gets it, and no other relay does. So here is one
+//! relay, a loop like that of the steps, and each [`Fault`] is a small change to it. Search for the
+//! fault's name to see the change. Three of the names are no faults: `None`, `Unbounded` and `Spill`
+//! lose nothing and must never be accused of losing anything.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::Write;
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::unistd::{read, write};
 
+use crate::sent::wire;
+
 /// What is wrong with a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fault {
-    /// Nothing: it stops reading what it cannot write.
+    /// Nothing: it stops reading when it cannot write.
     None,
-    /// Nothing is lost, but what cannot be written is kept in memory without a bound.
+    /// Loses nothing, but keeps what it cannot write in memory, without a bound.
     Unbounded,
-    /// Nothing: what cannot be written goes to a temporary file.
+    /// Nothing: it keeps what it cannot write in a temporary file.
     Spill,
-    /// Does not look at how much was written: the rest of the block is gone.
+    /// Does not look at how much was written, and forgets the rest of the block.
     DropRest,
-    /// Takes chunked responses apart and leaves out the second chunk, with its header and line end.
+    /// Leaves out the second chunk of a chunked response, with its header and line end.
     SwallowChunk,
-    /// Closes when one end has ended, whatever still waits for the other.
+    /// Closes when one end has closed, although bytes still wait for the other.
     LoseTail,
-    /// When the backend's end is there too, reads once more and takes that for all.
+    /// Reads only once more when it learns that the backend has closed.
     OneReadAtEnd,
-    /// Writes new bytes at once, before the old ones that wait.
+    /// Writes new bytes at once, before older ones that wait.
     Overtake,
-    /// Writes the whole block again when only a part of it was taken.
+    /// Keeps the whole block when only a part of it was written, so that part is sent twice.
     Repeat,
     /// Changes one byte of every response that is long enough.
     Alter,
-    /// Keeps the rest of a block on the way to the client only: that of an upload is gone.
+    /// Forgets the rest of a block only on the way to the backend.
     ForgetUpload,
-    /// Accepts the next client when the last one has gone.
+    /// Does not accept a client while it serves another.
     OneAtATime,
-    /// Keeps what could not be written at once, and never writes it.
+    /// Keeps what it could not write at once, and never writes it.
     NeverFlush,
-    /// Stops reading when much waits to be written, and never begins again.
+    /// Stops reading when it cannot write, and never reads again.
     NeverResume,
     /// Ends when a connection is reset.
     DieOnReset,
@@ -56,17 +59,17 @@ pub enum Fault {
     LeakDescriptors,
     /// Never frees what it keeps for a connection.
     LeakMemory,
-    /// Waits for room to write when it has nothing to write, and so never sleeps.
+    /// Asks to be woken when it can write although it has nothing to write, and so never sleeps.
     Spin,
-    /// Ends when the backend refuses.
+    /// Ends when the backend refuses a connection.
     ExitOnRefused,
-    /// Leaves the client waiting when the backend refuses.
+    /// Leaves the client waiting when the backend refuses a connection.
     HangOnRefused,
 }
 
 impl Fault {
-    /// Whether reading stops while much is still to be written. Some faults show for certain only
-    /// where it does not: what never waits cannot be lost, overtaken or left behind.
+    /// Whether it stops reading when much waits to be written. Some faults must not: bytes that are
+    /// never kept waiting cannot be overtaken, for example, or be lost at the end.
     fn holds_back(self) -> bool {
         use Fault::*;
         !matches!(self, Unbounded | Spill | LoseTail | Overtake | NeverFlush | LeakMemory)
@@ -76,14 +79,14 @@ impl Fault {
 /// The most that one read takes, in bytes.
 const BLOCK: usize = 64 * 1024;
 
-/// What may wait in memory before reading stops or the file begins, in bytes, for each way of a
-/// connection.
+/// How many bytes may wait in memory, for each direction of a connection, before it stops reading or
+/// begins to use a file.
 const LIMIT: usize = 256 * 1024;
 
 /// The byte of a response that [`Fault::Alter`] changes, counted from 0.
 const ALTERED: u64 = 100_000;
 
-/// The two ends of a connection, as indices into its arrays. The other end is `1 - end`.
+/// The two ends of a connection, as indices into its arrays. The other end of `end` is `1 - end`.
 const CLIENT: usize = 0;
 const BACKEND: usize = 1;
 const END_NAMES: [&str; 2] = ["the client", "the backend"];
@@ -97,33 +100,34 @@ struct Relay {
     listener: TcpListener,
     backend: SocketAddr,
     connections: HashMap<u64, Connection>,
-    /// Counts up and is never reused, so that a late event finds nobody.
+    /// Ids are never used again, so an event that comes late finds no connection.
     next_id: u64,
 }
 
 struct Connection {
     sockets: [TcpStream; 2],
-    /// By the end that the bytes come from.
+    /// Indexed by the end that the bytes come from.
     ways: [Way; 2],
-    /// What epoll watches each end for. Empty: this end has left the epoll set.
+    /// What epoll watches each end for. Empty: this end is not in the epoll set.
     interest: [EpollFlags; 2],
 }
 
 /// One direction of a connection.
 #[derive(Default)]
 struct Way {
-    /// Read and not yet written, oldest byte first.
+    /// Bytes that were read and not yet written, the oldest first.
     waiting: VecDeque<u8>,
-    /// Read after all of `waiting`, and not yet written either.
+    /// Bytes that were read after all of `waiting`, and not yet written either.
     spilled: Option<Spill>,
-    /// Bytes read so far.
+    /// How many bytes were read so far.
     count: u64,
-    /// As much has waited as may.
+    /// At some time, as many bytes waited as may.
     was_full: bool,
-    chunks: Chunks,
-    /// The sender has ended.
+    /// The part of the stream that [`Fault::SwallowChunk`] leaves out.
+    swallowed: Range<u64>,
+    /// The sender has closed its side.
     ended: bool,
-    /// The receiver has been told so.
+    /// The receiver has been told that.
     told: bool,
 }
 
@@ -151,13 +155,14 @@ pub fn run(fault: Fault, listen: SocketAddr, backend: SocketAddr) -> Result<()> 
 }
 
 impl Relay {
-    /// Waits until sockets are ready, reads from those that have something, then writes to those
-    /// that have room. A relay that keeps the order of its bytes may do it in this order too.
+    /// Waits until sockets are ready, reads from those that have something, and then writes to those
+    /// that have room. Reading first gives [`Fault::Overtake`] its chance; a relay that keeps its bytes
+    /// in order is right either way.
     fn serve_for_ever(mut self) -> Result<()> {
         let mut events = [EpollEvent::empty(); 64];
         loop {
             let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-                // A stop and continue ends the wait without any event (signal(7)).
+                // Being stopped and continued interrupts the wait (signal(7)).
                 Err(Errno::EINTR) if self.fault != Fault::DieOnStop => continue,
                 waited => waited.context("waiting for events")?,
             };
@@ -173,9 +178,9 @@ impl Relay {
         }
     }
 
-    /// Takes in one client and connects it to the backend, which answers at once over loopback.
+    /// Accepts one client and connects to the backend for it. That waits, but over loopback not for long.
     fn accept(&mut self) -> Result<()> {
-        // Whoever waits no longer had no time to lose.
+        // An error means that the client has already gone again.
         let Ok((client, _)) = self.listener.accept() else { return Ok(()) };
         let backend = match TcpStream::connect(self.backend) {
             Ok(backend) => backend,
@@ -207,8 +212,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Does with one end of a connection what its event asks for, and closes the connection when
-    /// that was the last of it.
+    /// Handles an event at one end of a connection, and closes the connection if that was its end.
     fn serve(
         &mut self,
         token: u64,
@@ -256,7 +260,8 @@ impl Relay {
 }
 
 impl Connection {
-    /// Passes on what one end has sent: one read, one write, and the rest waits.
+    /// Passes on what one end has sent: one read, one write, and the rest waits. epoll is
+    /// level-triggered, so if there is more to read it wakes us again.
     fn pass_on(&mut self, from: usize, ready: EpollFlags, fault: Fault) -> Result<Flow> {
         let to = 1 - from;
         if !ready.intersects(ready_for(EpollFlags::EPOLLIN)) || !self.ways[from].has_room(fault) {
@@ -280,7 +285,7 @@ impl Connection {
         if from == BACKEND {
             block = way.tamper(block, fault);
         }
-        // Bytes that wait already go first: a write now would overtake them.
+        // If bytes wait already, they go first. A write now would overtake them.
         let first = way.is_empty() || fault == Fault::Overtake;
         let taken = if first { write_some(&self.sockets[to], block, to)? } else { 0 };
         let rest = &block[taken..];
@@ -306,7 +311,7 @@ impl Connection {
         self.tell_end(from)
     }
 
-    /// Passes on the end of one direction, once everything before it has gone.
+    /// Tells the receiver that the sender has closed, once everything before that has been written.
     fn tell_end(&mut self, from: usize) -> Result<Flow> {
         let to = 1 - from;
         let way = &mut self.ways[from];
@@ -314,12 +319,12 @@ impl Connection {
             way.told = true;
             self.sockets[to]
                 .shutdown(Shutdown::Write)
-                .with_context(|| format!("ending the way to {}", END_NAMES[to]))?;
+                .with_context(|| format!("shutting down the way to {}", END_NAMES[to]))?;
         }
         Ok(if self.ways.iter().all(|way| way.told) { Flow::Ended } else { Flow::Open })
     }
 
-    /// Has epoll watch each end for what can be used now.
+    /// Has epoll watch each end for what we can do with it now.
     fn watch(&mut self, epoll: &Epoll, id: u64, fault: Fault) -> Result<()> {
         let wanted = [CLIENT, BACKEND].map(|end| {
             let (from_it, to_it) = (&self.ways[end], &self.ways[1 - end]);
@@ -333,8 +338,8 @@ impl Connection {
         self.interest(epoll, id, wanted)
     }
 
-    /// Changes what epoll watches each end for. An end that waits for nothing leaves the set: its
-    /// hang-up would wake us for ever.
+    /// Changes what epoll watches each end for. An end that waits for nothing is taken out of the set,
+    /// because epoll reports a hang-up whether we ask for it or not, and would wake us all the time.
     fn interest(&mut self, epoll: &Epoll, id: u64, wanted: [EpollFlags; 2]) -> Result<()> {
         for (end, wanted) in wanted.into_iter().enumerate() {
             let was = mem::replace(&mut self.interest[end], wanted);
@@ -352,13 +357,13 @@ impl Connection {
     }
 }
 
-/// The events that make it worth trying: an error or a hang-up comes unasked, and whoever reads or
-/// writes next is told what it is.
+/// The events after which a read or a write is worth trying. Errors and hang-ups are among them: epoll
+/// reports them without being asked, and the next read or write says what happened.
 fn ready_for(what: EpollFlags) -> EpollFlags {
     what | EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP
 }
 
-/// Writes what the kernel takes now and says how many bytes that was.
+/// Writes as much as the kernel takes now, and returns how many bytes that was.
 fn write_some(socket: &TcpStream, bytes: &[u8], to: usize) -> Result<usize> {
     if bytes.is_empty() {
         return Ok(0);
@@ -382,7 +387,7 @@ impl Way {
         !self.ended && !stuck && (self.waiting.len() < LIMIT || !fault.holds_back())
     }
 
-    /// Lets bytes wait, behind all others.
+    /// Keeps bytes until they can be written, after all others.
     fn keep(&mut self, bytes: &[u8], fault: Fault) -> Result<()> {
         let fits = self.spilled.is_none() && self.waiting.len() + bytes.len() <= LIMIT;
         if fits || fault != Fault::Spill {
@@ -392,12 +397,16 @@ impl Way {
         }
         let spill = match &mut self.spilled {
             Some(spill) => spill,
-            none => none.insert(Spill::new().context("creating a temporary file")?),
+            none => none.insert(Spill {
+                file: tempfile::tempfile().context("creating a temporary file")?,
+                len: 0,
+                taken: 0,
+            }),
         };
         spill.append(bytes).context("writing to the temporary file")
     }
 
-    /// Brings back from the file what can be written next, once nothing else waits.
+    /// Takes back from the file what is to be written next, if nothing else waits.
     fn fetch_spilled(&mut self) -> Result<()> {
         if let Some(spill) = self.spilled.as_mut().filter(|_| self.waiting.is_empty()) {
             self.waiting.extend(spill.take(LIMIT).context("reading from the temporary file")?);
@@ -408,23 +417,33 @@ impl Way {
         Ok(())
     }
 
-    /// Changes a block of a response where that is the fault; returns what is left of it.
+    /// Damages a block of a response, if that is the fault, and returns what is left of it.
     fn tamper<'b>(&mut self, block: &'b mut [u8], fault: Fault) -> &'b mut [u8] {
-        let mut left = block.len();
-        if fault == Fault::SwallowChunk {
-            left = 0;
-            for index in 0..block.len() {
-                block[left] = block[index];
-                left += usize::from(self.chunks.keep(block[index]));
-            }
+        if fault == Fault::SwallowChunk && self.count == 0 {
+            self.swallowed = second_chunk(block);
         }
-        let place = ALTERED.checked_sub(self.count).map(|place| place as usize);
-        if let Some(byte) = place.filter(|_| fault == Fault::Alter).and_then(|i| block.get_mut(i)) {
+        let at = |place: u64| place.saturating_sub(self.count).min(block.len() as u64) as usize;
+        let (start, end) = (at(self.swallowed.start), at(self.swallowed.end));
+        let altered = ALTERED.checked_sub(self.count).filter(|_| fault == Fault::Alter);
+        self.count += block.len() as u64;
+        if let Some(byte) = altered.and_then(|place| block.get_mut(place as usize)) {
             *byte ^= 1;
         }
-        self.count += block.len() as u64;
+        block.copy_within(end.., start);
+        let left = block.len() - (end - start);
         &mut block[..left]
     }
+}
+
+/// Where the second chunk is in a response that begins like this; empty if it is not chunked. Its
+/// chunks are as large as the laboratory makes them.
+fn second_chunk(start: &[u8]) -> Range<u64> {
+    let head = start.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |at| at + 4);
+    if !start[..head].windows(9).any(|word| word == b": chunked") {
+        return 0..0;
+    }
+    let second = head as u64 + wire::stride();
+    second..second + wire::stride()
 }
 
 /// A temporary file without a name: it is gone when it is closed, however the process ends.
@@ -437,15 +456,6 @@ struct Spill {
 }
 
 impl Spill {
-    fn new() -> std::io::Result<Spill> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("lab-relay-{}-{next}", std::process::id()));
-        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        std::fs::remove_file(path)?;
-        Ok(Spill { file, len: 0, taken: 0 })
-    }
-
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.file.write_all_at(bytes, self.len)?;
         self.len += bytes.len() as u64;
@@ -457,47 +467,5 @@ impl Spill {
         self.file.read_exact_at(&mut bytes, self.taken)?;
         self.taken += bytes.len() as u64;
         Ok(bytes)
-    }
-}
-
-/// Follows a response byte by byte, as far as it takes to know its second chunk.
-#[derive(Default)]
-struct Chunks {
-    /// The line being read: of the head, or the header of a chunk.
-    line: Vec<u8>,
-    chunked: bool,
-    /// The head is over.
-    in_body: bool,
-    /// What is left of the current chunk, with its line end, in bytes.
-    left: u64,
-    /// Chunks begun.
-    begun: u64,
-    swallowing: bool,
-}
-
-impl Chunks {
-    /// Whether the next byte is kept: it is, unless it belongs to the second chunk. The end, which
-    /// is a chunk of no bytes, is no second chunk.
-    fn keep(&mut self, byte: u8) -> bool {
-        let in_header = self.in_body && self.chunked && self.left == 0;
-        if in_header && self.line.is_empty() {
-            self.begun += 1;
-            self.swallowing = self.begun == 2 && byte != b'0';
-        }
-        if self.left > 0 {
-            self.left -= 1;
-            return !self.swallowing;
-        }
-        self.line.push(byte);
-        if byte == b'\n' {
-            let line = String::from_utf8_lossy(&self.line).trim().to_ascii_lowercase();
-            self.line.clear();
-            self.chunked |= line == "transfer-encoding: chunked";
-            self.in_body |= line.is_empty();
-            if in_header {
-                self.left = u64::from_str_radix(&line, 16).map_or(0, |size| size + 2);
-            }
-        }
-        !self.swallowing
     }
 }
