@@ -160,7 +160,7 @@ fn read(project: &Project, port: u16, open: bool) -> Result<ExitCode> {
             complain(&format!("The server has ended: {error:#}"));
         }
     });
-    while changes.next() {
+    while changes.next().is_some() {
         report(project);
         match binding::build(project, &directory) {
             Ok(_) => reloader.reload(),

@@ -1,5 +1,6 @@
 //! The book on 127.0.0.1, which reloads itself when a page or a step changes.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::http::{HeaderValue, header};
-use notify_debouncer_mini::notify::{INotifyWatcher, RecursiveMode};
-use notify_debouncer_mini::{DebounceEventResult, Debouncer, new_debouncer};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_livereload::{LiveReloadLayer, Reloader};
@@ -67,32 +67,40 @@ pub fn serve(listener: TcpListener, router: Router) -> Result<()> {
 /// Hears of changes in the files that the book is made from.
 pub struct Changes {
     // Watches as long as it lives.
-    _watcher: Debouncer<INotifyWatcher>,
-    heard: Receiver<()>,
+    _watcher: RecommendedWatcher,
+    heard: Receiver<Vec<PathBuf>>,
 }
 
 impl Changes {
     /// Begins to watch.
     pub fn watch(project: &Project) -> Result<Changes> {
         let (tell, heard) = channel();
-        let mut watcher = new_debouncer(SETTLED, move |_: DebounceEventResult| {
-            // Nobody waits any more where the program ends.
-            let _ = tell.send(());
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // To build the book is to open its files: that must not lead to the next build.
+            if let Some(event) = event.ok().filter(|event| !event.kind.is_access()) {
+                // Nobody listens any more where the program ends.
+                let _ = tell.send(event.paths);
+            }
         })
         .context("watching files")?;
         let book = project.root().join("book");
         // For book.toml: an editor may replace a file, so its directory is watched.
         let all = binding::sources(project)?.into_iter().map(|dir| (dir, RecursiveMode::Recursive));
         for (directory, mode) in all.chain([(book, RecursiveMode::NonRecursive)]) {
-            let watched = watcher.watcher().watch(&directory, mode);
+            let watched = watcher.watch(&directory, mode);
             watched.with_context(|| format!("watching {}", directory.display()))?;
         }
         Ok(Changes { _watcher: watcher, heard })
     }
 
-    /// Waits for the next change. False if there can be none any more.
-    pub fn next(&self) -> bool {
-        self.heard.recv().is_ok()
+    /// Waits for the next change to be over, and says what was changed. None if there can be no
+    /// other.
+    pub fn next(&self) -> Option<BTreeSet<PathBuf>> {
+        let mut changed = BTreeSet::from_iter(self.heard.recv().ok()?);
+        while let Ok(more) = self.heard.recv_timeout(SETTLED) {
+            changed.extend(more);
+        }
+        Some(changed)
     }
 }
 
