@@ -11,8 +11,6 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use lab::experiments::{self, Experiment};
 use lab::ladder::{self, Expectation, ladder, matrix};
-use lab::sent::wire::Framing;
-use lab::shown::hand::Bytes;
 use lab::shown::{doctor, hand, report, tour};
 use lab::subject::proxy::{PATIENCE, Spec};
 use serde::Serialize;
@@ -78,52 +76,9 @@ enum Task {
         proxy: Vec<String>,
     },
     /// A backend to play with: every request gets a page whose every 16 bytes name their own offset
-    Backend {
-        /// Where to listen
-        #[arg(default_value = "127.0.0.1:9000")]
-        listen: SocketAddr,
-        /// Bytes of page: 1500, 64K, 16M, 2G or endless [default: three times what this machine's
-        /// largest socket buffers hold]
-        #[arg(long)]
-        size: Option<Bytes>,
-        /// How the page's end is told
-        #[arg(long, value_enum, default_value = "chunked")]
-        framing: Framing,
-        /// Bytes per second at most [default: as fast as they are taken]
-        #[arg(long)]
-        rate: Option<Bytes>,
-        /// Send as far as standard input says: an offset in the response on each line, and the
-        /// rest when the input ends
-        #[arg(long, conflicts_with = "rate")]
-        cue: bool,
-    },
+    Backend(hand::Server),
     /// A client to play with: asks for the backend's page and judges what comes
-    Client {
-        /// Where to connect
-        #[arg(default_value = "127.0.0.1:8080")]
-        proxy: SocketAddr,
-        /// Seconds without reading, once the request is sent
-        #[arg(long)]
-        stall: Option<f64>,
-        /// End the stall when standard input ends (Ctrl-D), and not by the clock
-        #[arg(long, requires = "stall")]
-        cue: bool,
-        /// Bytes per second at most
-        #[arg(long)]
-        rate: Option<Bytes>,
-        /// Reset the connection after so many bytes
-        #[arg(long)]
-        reset_after: Option<Bytes>,
-        /// Send a request with so many bytes of body
-        #[arg(long)]
-        upload: Option<Bytes>,
-        /// The backend's --size
-        #[arg(long)]
-        size: Option<Bytes>,
-        /// The backend's --framing
-        #[arg(long, value_enum, default_value = "chunked")]
-        framing: Framing,
-    },
+    Client(hand::Habits),
     /// A relay with a fault of your choice, or with none
     Relay {
         /// The fault
@@ -170,14 +125,8 @@ impl std::error::Error for Usage {}
 
 fn run(task: Task) -> Result<bool> {
     match task {
-        Task::Backend { listen, size, framing, rate, cue } => {
-            let bytes = size.map_or_else(hand::default_size, |Bytes(bytes)| bytes);
-            let pace = match rate {
-                Some(Bytes(rate)) => hand::Pace::Rate(rate),
-                None if cue => hand::Pace::Cue,
-                None => hand::Pace::Full,
-            };
-            hand::backend(listen, bytes, framing, pace)?;
+        Task::Backend(server) => {
+            hand::backend(server)?;
             return Ok(true);
         }
         Task::Relay { fault, listen, backend } => {
@@ -210,22 +159,7 @@ fn run(task: Task) -> Result<bool> {
             };
             check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, json)
         }
-        Task::Client { proxy, stall, cue, rate, reset_after, upload, size, framing } => {
-            if stall.is_some_and(|seconds| !(0.0..=86_400.0).contains(&seconds)) {
-                return Err(Usage("--stall must be between 0 and 86400 seconds".into()).into());
-            }
-            let bytes = |given: Option<Bytes>| given.map(|Bytes(bytes)| bytes);
-            let habits = hand::Habits {
-                stall,
-                cue,
-                rate: bytes(rate),
-                reset_after: bytes(reset_after),
-                upload: bytes(upload),
-                bytes: bytes(size).unwrap_or_else(hand::default_size),
-                framing,
-            };
-            hand::client(proxy, &habits)
-        }
+        Task::Client(habits) => hand::client(habits),
         Task::Doctor { json } => {
             let findings = doctor::examine()?;
             if json {
@@ -235,7 +169,7 @@ fn run(task: Task) -> Result<bool> {
             }
             Ok(findings.is_well())
         }
-        Task::Backend { .. } | Task::Relay { .. } => unreachable!("handled above"),
+        Task::Backend(_) | Task::Relay { .. } => unreachable!("handled above"),
     }
 }
 

@@ -110,6 +110,11 @@ impl Client {
         net::wait_ready(&self.stream, PollFlags::POLLIN, patience);
     }
 
+    /// Waits until more of the request can be sent, or until `patience` is over.
+    pub fn wait_writable(&self, patience: Duration) {
+        net::wait_ready(&self.stream, PollFlags::POLLOUT, patience);
+    }
+
     /// Bytes received.
     pub fn received(&self) -> u64 {
         self.received

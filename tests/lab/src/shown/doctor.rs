@@ -1,22 +1,23 @@
-//! The doctor: will this machine show the bug?
+//! The doctor examines this machine: will it show the bug?
 
 use std::process::Command;
+
+use anyhow::Result;
+use nix::sys::resource::{Resource, getrlimit};
+use serde::Serialize;
 
 use crate::kernel::net::{self, Window};
 use crate::kernel::procfs;
 use crate::numbers::size;
-use anyhow::Result;
-use nix::sys::resource::{Resource, getrlimit};
-use serde::Serialize;
 
 /// What was found out about this machine.
 #[derive(Serialize)]
 pub struct Findings {
     /// Release of the kernel.
     kernel: String,
-    /// Least, initial and largest receive buffer, in bytes.
+    /// Smallest, initial and largest receive buffer, in bytes.
     tcp_rmem: Option<[u64; 3]>,
-    /// Least, initial and largest send buffer, in bytes.
+    /// Smallest, initial and largest send buffer, in bytes.
     tcp_wmem: Option<[u64; 3]>,
     /// Bytes that the kernel takes for a client that never reads.
     absorbed: u64,
@@ -26,18 +27,18 @@ pub struct Findings {
     absorbed_small: u64,
     /// Descriptors that a process may open.
     descriptors: u64,
-    /// Whether threads' time on a processor can be read.
+    /// Whether the processor time of threads can be read.
     schedstat: bool,
     /// First line of `curl --version`.
     curl: Option<String>,
     /// First line of `strace --version`.
     strace: Option<String>,
-    /// What stands in the way, if anything does.
+    /// What would keep the experiments from working.
     obstacles: Vec<String>,
 }
 
-/// Descriptors that the experiments need at a time: 20 clients with both their connections, seen
-/// from the proxy and from the laboratory, in several experiments.
+/// How many descriptors a process should be able to open. An experiment needs up to a hundred (20 clients
+/// have two connections each, with two ends each), and several run at a time.
 const DESCRIPTORS: u64 = 512;
 
 /// Examines this machine.

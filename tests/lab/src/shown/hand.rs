@@ -1,27 +1,28 @@
-//! The two ends by hand: a backend to put behind a proxy, and a client to put before it.
+//! The two ends to play with by hand: a backend to put behind a proxy, a client to put in front of it.
 
-use std::io::{ErrorKind, Read, Write, copy, sink, stdin};
+use std::io::{Read, Write, copy, sink, stdin};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::arrived::http::{Decoder, End, Message};
-use crate::arrived::reading::Judge;
+use anstream::{eprintln, println};
+use anyhow::{Context, Result, bail};
+
+use crate::arrived::http::{Decoder, Message};
 use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
-use crate::kernel::net::{self, Window};
+use crate::ends::client::Client;
+use crate::kernel::net::{Moved, Window};
 use crate::kernel::procfs;
 use crate::numbers::{size, thousands};
 use crate::sent::wire::{Framing, Wire};
 use crate::shown::report::{strip, word};
-use anstream::{eprintln, println};
-use anyhow::{Context, Result, bail};
 
 /// A number of bytes: `1500`, `64K`, `16M`, `2G`, or `endless`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
 
-/// More than anybody waits for, and no more than ten hexadecimal digits can name.
+/// The size of an endless page: more than anybody waits for, and the most that ten digits can name.
 const ENDLESS: u64 = 1 << 40;
 
 impl FromStr for Bytes {
@@ -47,32 +48,86 @@ impl FromStr for Bytes {
 }
 
 /// How large the page is, unless told otherwise: three times what the largest socket buffers of this
-/// machine can hold (tcp(7), tcp_rmem and tcp_wmem), so that a client which reads a little while the
-/// backend sends cannot hide the bug in them.
+/// machine hold (tcp(7), tcp_rmem and tcp_wmem). If the page fitted into them, nothing would be lost.
 pub fn default_size() -> u64 {
     let most = |name: &str| procfs::sysctl_triple(name).map_or(6 << 20, |numbers| numbers[2]);
     let buffers = most("net.ipv4.tcp_rmem") + most("net.ipv4.tcp_wmem");
     (3 * buffers).clamp(48 << 20, 1 << 30)
 }
 
-/// How fast a backend by hand sends its page.
-#[derive(Clone, Copy)]
-pub enum Pace {
-    /// As fast as it is taken.
-    Full,
-    /// So many bytes per second at most.
-    Rate(u64),
-    /// As far as standard input says: an offset in the response on each line, and the rest when
-    /// the input ends.
-    Cue,
+/// How a backend by hand behaves: the arguments of `cargo lab backend`.
+#[derive(Clone, Copy, clap::Args)]
+pub struct Server {
+    /// Where to listen
+    #[arg(default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// Bytes of page: 1500, 64K, 16M, 2G or endless [default: three times what this machine's
+    /// largest socket buffers hold]
+    #[arg(long)]
+    size: Option<Bytes>,
+    /// How the page's end is told
+    #[arg(long, value_enum, default_value = "chunked")]
+    framing: Framing,
+    /// Bytes per second at most [default: as fast as they are taken]
+    #[arg(long)]
+    rate: Option<Bytes>,
+    /// Send as far as standard input says: an offset in the response on each line, and the
+    /// rest when the input ends
+    #[arg(long, conflicts_with = "rate")]
+    cue: bool,
+}
+
+/// How a client by hand behaves: the arguments of `cargo lab client`.
+#[derive(Clone, Copy, clap::Args)]
+pub struct Habits {
+    /// Where to connect
+    #[arg(default_value = "127.0.0.1:8080")]
+    proxy: SocketAddr,
+    /// Seconds without reading, once the request is sent
+    #[arg(long, value_parser = seconds)]
+    stall: Option<f64>,
+    /// End the stall when standard input ends (Ctrl-D), and not by the clock
+    #[arg(long, requires = "stall")]
+    cue: bool,
+    /// Bytes per second at most
+    #[arg(long)]
+    rate: Option<Bytes>,
+    /// Reset the connection after so many bytes
+    #[arg(long)]
+    reset_after: Option<Bytes>,
+    /// Send a request with so many bytes of body
+    #[arg(long)]
+    upload: Option<Bytes>,
+    /// The backend's --size
+    #[arg(long)]
+    size: Option<Bytes>,
+    /// The backend's --framing
+    #[arg(long, value_enum, default_value = "chunked")]
+    framing: Framing,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "it must be between 0 and 86400 seconds".into())
+}
+
+/// Sleeps until it is time for byte number `count`, at `rate` bytes per second since `begun`. If that
+/// time is over, it does not sleep.
+fn keep_pace(begun: Instant, count: u64, rate: Option<Bytes>) {
+    if let Some(Bytes(rate)) = rate {
+        let due = Duration::from_secs_f64(count as f64 / rate as f64);
+        thread::sleep(due.saturating_sub(begun.elapsed()));
+    }
 }
 
 /// Serves pages until it is interrupted.
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, pace: Pace) -> Result<()> {
+pub fn backend(server: Server) -> Result<()> {
+    let Server { listen, size, framing, .. } = server;
     let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
+    let bytes = size.map_or_else(default_size, |Bytes(bytes)| bytes);
     println!(
         "listening on {}: every request gets a page {}, {}",
         listener.local_addr()?,
@@ -87,11 +142,12 @@ pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, pace: Pace) -> 
             Framing::Close => "ended by closing the connection",
         },
     );
+    let page = Wire::response(framing, bytes);
     for (number, stream) in (1_u64..).zip(listener.incoming()) {
         let Ok(stream) = stream else { continue };
+        let page = page.clone();
         thread::spawn(move || {
-            let told = serve(stream, bytes, framing, pace, number);
-            if let Err(error) = told {
+            if let Err(error) = serve(stream, &page, server, number) {
                 println!("connection {number}: {error:#}");
             }
         });
@@ -99,13 +155,7 @@ pub fn backend(listen: SocketAddr, bytes: u64, framing: Framing, pace: Pace) -> 
     Ok(())
 }
 
-fn serve(
-    mut stream: TcpStream,
-    bytes: u64,
-    framing: Framing,
-    pace: Pace,
-    number: u64,
-) -> Result<()> {
+fn serve(mut stream: TcpStream, page: &Wire, server: Server, number: u64) -> Result<()> {
     let mut request = Decoder::new(Message::Request);
     let mut block = vec![0; 1 << 16];
     let mut body = 0;
@@ -120,10 +170,9 @@ fn serve(
     let uploaded =
         if body == 0 { String::new() } else { format!(", with {} bytes of body", thousands(body)) };
     println!("connection {number}: {target} is asked for{uploaded}");
-    let page = Wire::response(framing, bytes);
     let begun = Instant::now();
     let mut sent = 0;
-    let mut allowed = if let Pace::Cue = pace { 0 } else { page.len() };
+    let mut allowed = if server.cue { 0 } else { page.len() };
     while sent < page.len() {
         while sent >= allowed {
             allowed = cue()?.unwrap_or(page.len());
@@ -134,11 +183,7 @@ fn serve(
             format!("after {} of {} bytes", thousands(sent), thousands(page.len()))
         })?;
         sent += count as u64;
-        if let Pace::Rate(rate) = pace {
-            // A pace, not a wait: where the sender should be by now at this rate.
-            let due = Duration::from_secs_f64(sent as f64 / rate as f64);
-            thread::sleep(due.saturating_sub(begun.elapsed()));
-        }
+        keep_pace(begun, sent, server.rate);
     }
     println!(
         "connection {number}: sent all {} bytes in {:.2} s",
@@ -158,78 +203,49 @@ fn cue() -> Result<Option<u64>> {
     }
 }
 
-/// How a client by hand behaves.
-pub struct Habits {
-    /// Seconds without reading, after the request.
-    pub stall: Option<f64>,
-    /// The stall ends when standard input ends, and not by the clock.
-    pub cue: bool,
-    /// Bytes per second at most.
-    pub rate: Option<u64>,
-    /// Resets the connection after so many bytes.
-    pub reset_after: Option<u64>,
-    /// Bytes of request body.
-    pub upload: Option<u64>,
-    /// The page that is expected.
-    pub bytes: u64,
-    /// Its framing.
-    pub framing: Framing,
-}
-
 /// Asks for a page, reads it by its habits, and judges what came. False: something was wrong.
 ///
 /// # Errors
 /// When it cannot connect or send.
-pub fn client(proxy: SocketAddr, habits: &Habits) -> Result<bool> {
-    let mut stream =
-        net::connect(proxy, Window::Default).with_context(|| format!("connecting to {proxy}"))?;
-    stream.set_nonblocking(false)?;
-    let request = match habits.upload {
+pub fn client(habits: Habits) -> Result<bool> {
+    let Habits { proxy, stall, cue, rate, reset_after, upload, size: bytes, framing } = habits;
+    let request = match upload {
         None => Wire::get("/"),
-        Some(bytes) => Wire::post("/", bytes),
+        Some(Bytes(bytes)) => Wire::post("/", bytes),
     };
-    let mut block = vec![0; 1 << 16];
-    let mut sent = 0;
-    while sent < request.len() {
-        let count = request.fill(sent, &mut block);
-        stream.write_all(&block[..count]).context("sending the request")?;
-        sent += count as u64;
+    let page = Wire::response(framing, bytes.map_or_else(default_size, |Bytes(bytes)| bytes));
+    let mut client = Client::connect(proxy, Window::Default, &request, &page)
+        .with_context(|| format!("connecting to {proxy}"))?;
+    while !client.has_sent_all() {
+        match client.send_now() {
+            Moved::Bytes(_) => {}
+            Moved::Nothing => client.wait_writable(A_WHILE),
+            Moved::Fin | Moved::Reset => bail!("sending the request: the connection has ended"),
+        }
     }
-    if let Some(seconds) = habits.stall {
+    if let Some(seconds) = stall {
         eprintln!("The request is sent. Not reading for {seconds} s.");
-        match habits.cue {
+        match cue {
             true => drop(copy(&mut stdin(), &mut sink()).context("waiting for the cue")?),
             false => thread::sleep(Duration::from_secs_f64(seconds)),
         }
     }
-    let page = Wire::response(habits.framing, habits.bytes);
-    let mut judge = Judge::new(&page, Message::Response);
     let begun = Instant::now();
-    let mut received = 0_u64;
-    let end = loop {
-        if habits.reset_after.is_some_and(|most| received >= most) {
-            net::reset_on_close(&stream)?;
-            println!("Reset the connection after {} bytes.", thousands(received));
+    while !client.is_complete() {
+        if reset_after.is_some_and(|Bytes(most)| client.received() >= most) {
+            println!("Reset the connection after {} bytes.", thousands(client.received()));
+            client.reset()?;
             return Ok(true);
         }
-        match stream.read(&mut block) {
-            Ok(0) => break End::Fin,
-            Ok(count) => {
-                judge.push(&block[..count]);
-                received += count as u64;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => break End::Reset,
+        match client.read_now(usize::MAX) {
+            Moved::Bytes(_) if client.is_complete() => {}
+            Moved::Bytes(_) => keep_pace(begun, client.received(), rate),
+            Moved::Nothing => client.wait_readable(A_WHILE),
+            Moved::Fin | Moved::Reset => break,
         }
-        if judge.decoder.is_complete() {
-            break End::Open;
-        }
-        if let Some(rate) = habits.rate {
-            let due = Duration::from_secs_f64(received as f64 / rate as f64);
-            thread::sleep(due.saturating_sub(begun.elapsed()));
-        }
-    };
-    let reading = judge.finish(page.len(), end);
+    }
+    let received = client.received();
+    let (reading, _) = client.finish(page.len());
     let transfer = Transfer { direction: Direction::Download, reading, evidence: vec![] };
     println!("  {}", strip(&transfer, 72));
     let verdict = Verdict::of(vec![transfer]);
@@ -237,3 +253,6 @@ pub fn client(proxy: SocketAddr, habits: &Habits) -> Result<bool> {
     println!("  {} in {:.2} s", size(received), begun.elapsed().as_secs_f64());
     Ok(verdict.kind == Kind::Exact)
 }
+
+/// How long to wait for the socket before trying again. Any time will do.
+const A_WHILE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! How outcomes are shown to people: colours and words, never colour alone.
+//! How outcomes are printed: in words and colors, and never in color alone.
 
 use std::fmt::Write;
 
@@ -13,14 +13,16 @@ use crate::numbers::thousands;
 
 /// The style in which a verdict is written.
 pub fn style(kind: Kind) -> Style {
-    let colour = match kind {
+    let color = match kind {
         Kind::NotJudged => AnsiColor::BrightBlack,
-        kind if kind.is_good() => AnsiColor::Green,
+        Kind::Exact | Kind::HeldBack | Kind::Spilled => AnsiColor::Green,
         Kind::Frozen | Kind::Slow => AnsiColor::Cyan,
         Kind::Grew | Kind::Leaked | Kind::Spun => AnsiColor::Yellow,
-        _ => AnsiColor::Red,
+        Kind::Hole | Kind::Truncated | Kind::Swallowed => AnsiColor::Red,
+        Kind::Reordered | Kind::Repeated | Kind::Altered => AnsiColor::Red,
+        Kind::Died | Kind::Absent => AnsiColor::Red,
     };
-    colour.on_default().bold()
+    color.on_default().bold()
 }
 
 /// Text in a style.
@@ -33,7 +35,7 @@ pub fn bold(text: impl std::fmt::Display) -> String {
     paint(text, Style::new().bold())
 }
 
-/// Text that may be passed over.
+/// Text that a reader may skip.
 pub fn faint(text: impl std::fmt::Display) -> String {
     paint(text, Style::new().dimmed())
 }
@@ -43,8 +45,8 @@ pub fn word(kind: Kind, width: usize) -> String {
     paint(format!("{:width$}", kind.word()), style(kind))
 }
 
-/// Which bytes of a transfer arrived, as a strip of `width` places: `█` all of that part, `▒` some,
-/// `·` none.
+/// A picture of which bytes of a transfer arrived, `width` characters wide. Each stands for an equal part
+/// of what was sent: `█` all of it arrived, `▒` some, `·` nothing.
 pub fn strip(transfer: &Transfer, width: usize) -> String {
     let damage = &transfer.reading.damage;
     let (good, bad) = (style(Kind::Exact), style(Kind::Hole));
@@ -75,7 +77,7 @@ fn covered(segments: &[Segment], from: u64, to: u64) -> u64 {
 pub fn grid(outcomes: &[Outcome]) -> String {
     const WIDTH: usize = 18;
     let steps: Vec<&str> = ladder().steps.iter().map(|step| step.name.as_str()).collect();
-    // The last column is not padded: no line ends in spaces.
+    // The last column is not padded, so that no line ends in spaces.
     let width = |step: &str| if Some(&step) == steps.last() { 0 } else { WIDTH };
     let mut text = format!("{:WIDTH$}", "");
     for &step in &steps {
@@ -149,16 +151,16 @@ fn transfer_story(transfer: &Transfer) -> String {
     const GAPS: usize = 8;
     let damage = &transfer.reading.damage;
     let mut text = String::new();
-    let (way, unit) = match (transfer.direction, transfer.reading.offsets) {
-        (Direction::Download, Offsets::Stream) => ("The response", "bytes"),
-        (Direction::Download, Offsets::Body) => ("The response's body", "bytes"),
-        (Direction::Upload, Offsets::Stream) => ("The request", "bytes"),
-        (Direction::Upload, Offsets::Body) => ("The request's body", "bytes"),
+    let way = match (transfer.direction, transfer.reading.offsets) {
+        (Direction::Download, Offsets::Stream) => "The response",
+        (Direction::Download, Offsets::Body) => "The response's body",
+        (Direction::Upload, Offsets::Stream) => "The request",
+        (Direction::Upload, Offsets::Body) => "The request's body",
     };
     let arrived = damage.sent - damage.missing().min(damage.sent);
     let _ = writeln!(
         text,
-        "\n{way}: {} of {} {unit} arrived.\n  {}",
+        "\n{way}: {} of {} bytes arrived.\n  {}",
         thousands(arrived),
         thousands(damage.sent),
         strip(transfer, 72)
@@ -190,7 +192,7 @@ fn transfer_story(transfer: &Transfer) -> String {
         );
     }
     if let Some((jump, evidence)) = damage.jumps.first().zip(transfer.evidence.first()) {
-        // Where nothing is missing, that header came too, earlier or later.
+        // If nothing is missing, that header arrived too, earlier or later.
         if let Some(next) = jump.next_chunk.filter(|_| !damage.gaps.is_empty()) {
             let _ = writeln!(
                 text,
@@ -232,12 +234,12 @@ fn hex(bytes: &[u8], at: u64) -> String {
     text
 }
 
-/// How a foreign proxy did: a line for each experiment, and what it comes to.
+/// How any other proxy did: a line for each experiment, and a summary.
 pub fn grades(outcomes: &[Outcome]) -> String {
     if let Some(first) = outcomes.first()
         && outcomes.iter().all(|outcome| outcome.verdict.kind == Kind::Absent)
     {
-        // The same reason once for each experiment would not say more.
+        // Once is enough: each experiment has the same reason.
         let word = word(Kind::Absent, 0);
         return format!("{word}: {}.\n\nThere was no proxy to try.\n", first.verdict.sentence);
     }

@@ -3,6 +3,9 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use anstream::println;
+use indicatif::{ProgressBar, ProgressStyle};
+
 use crate::arrived::verdict::Kind;
 use crate::experiments::{self, Outcome};
 use crate::ladder::matrix;
@@ -10,8 +13,6 @@ use crate::ladder::{Step, ladder};
 use crate::numbers::{in_words, thousands};
 use crate::shown::report::{self, bold, faint, paint, strip, style, word};
 use crate::subject::proxy::Spec;
-use anstream::println;
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// Columns in a picture of what arrived.
 const WIDTH: usize = 64;
