@@ -2,7 +2,7 @@
 //! start, and that one unlucky connection costs nobody else anything.
 //!
 //! Every exchange here is small enough for one read and one write, so that even the step that drops
-//! bytes drops none. What happens to long answers is for the tests of the single steps.
+//! bytes drops none. The tests of the single steps show what happens to long answers.
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, PipeWriter, Read, Write, pipe};
@@ -65,8 +65,8 @@ fn the_default_backend_is_port_9000_of_this_machine() {
 
 // ---- Refusing to start --------------------------------------------------------------------------
 
-/// Texts that are no address, each with what must be found of it in the complaint. The default
-/// addresses stand there too, so none of these is a part of them.
+/// Texts that are no address, each with the part of it that the complaint must contain. The complaint
+/// may also contain the default addresses, so none of these is a part of them.
 const BAD_ADDRESSES: [(&str, &str); 8] = [
     ("nonsense", "nonsense"),
     ("localhost", "localhost"),
@@ -175,7 +175,7 @@ fn a_refused_backend_costs_the_client_its_connection_and_one_line_and_the_proxy_
         let complaint = next(&mut proxy.program.stderr, "a complaint");
         assert!(complaint.contains(&nobody.to_string()), "names no backend: {complaint}");
 
-        // The proxy may have hung up before this one has said anything: that is no matter.
+        // The proxy may hang up before the request is sent. So sending it may fail.
         let mut eager = connect(proxy.address);
         let _ = eager.write_all(REQUEST);
         hangs_up(eager);
@@ -195,7 +195,7 @@ fn from_step_02_on_a_reset_costs_that_one_connection_and_one_line() {
         let mut bystander = Exchange::begin(&proxy, &backend);
         let descriptors = proxy.descriptors();
 
-        // A socket that is closed with input unread sends a reset instead of the end.
+        // If a socket is closed while input is unread, it sends a reset and no FIN.
         let mut unlucky = Exchange::begin(&proxy, &backend);
         unlucky.server.write_all(ANSWER).expect("answering");
         wait_until("the answer has reached the client", || {
@@ -223,7 +223,7 @@ fn what_a_connection_opens_is_closed_with_it() {
         for _ in 0..5 {
             serves(&proxy, &backend);
         }
-        // The client sees the end when its own socket is closed; the backend's may come after.
+        // The client has seen its own socket closed. The proxy may close the backend's a little later.
         wait_until("all descriptors are released", || proxy.descriptors() == descriptors);
     });
 }
@@ -233,7 +233,8 @@ fn a_step_that_was_stopped_and_continued_goes_on() {
     of_every_step(|step| {
         let backend = Server::open();
         let proxy = Running::start(step, backend.address);
-        // Asleep, it waits for a client: in `epoll_wait` from step 02 on, which then ends with EINTR.
+        // Asleep means that it waits for a client. From step 02 on it does so in `epoll_wait`, which
+        // fails with EINTR when the proxy is stopped and continued.
         wait_until("the proxy waits for a client", || proxy.state() == 'S');
         proxy.program.signal(Signal::SIGSTOP);
         wait_until("the proxy is stopped", || proxy.state() == 'T');
@@ -244,13 +245,13 @@ fn a_step_that_was_stopped_and_continued_goes_on() {
 
 // ---- The tools ----------------------------------------------------------------------------------
 
-/// Holds every step to a promise, all of them at once. Each has a thread of its name, which is how a
-/// failure says whose it is.
+/// Tests a promise on all steps at once. Each step has a thread of its name, so the message of a panic
+/// says which step it is about.
 fn of_every_step(promise: impl Fn(&Path) + Sync) {
     hold(&steps(), promise);
 }
 
-/// The same for a promise that the blocking step does not make.
+/// The same for a promise that step 01 does not make.
 fn of_every_step_from_02_on(promise: impl Fn(&Path) + Sync) {
     hold(&steps()[1..], promise);
 }
@@ -270,12 +271,12 @@ fn name(step: &Path) -> String {
     step.file_name().expect("a program has a name").to_string_lossy().into()
 }
 
-/// Expects that a step does not even start: nothing on stdout, and on stderr one line in which
-/// `named` can be found.
+/// Expects that a step refuses to start, with nothing on stdout and one line on stderr that contains
+/// `named`.
 fn refuses(step: &Path, arguments: &[impl AsRef<OsStr>], status: i32, named: &str) {
     Command::new(step)
         .args(arguments)
-        // A panic, or an error left to `main` to print, would now add a backtrace.
+        // With this, a panic or an error that `main` returns would print a backtrace.
         .env("RUST_BACKTRACE", "1")
         .timeout(DEADLINE)
         .assert()
@@ -289,7 +290,7 @@ fn refuses(step: &Path, arguments: &[impl AsRef<OsStr>], status: i32, named: &st
 /// A step that has announced itself.
 struct Running {
     program: Program,
-    /// Where it listens, and where it forwards to, by its own word.
+    /// Where it says that it listens, and where it says that it forwards to.
     address: SocketAddr,
     backend: SocketAddr,
 }
@@ -363,7 +364,7 @@ impl Server {
         Server::at((Ipv4Addr::LOCALHOST, 0).into())
     }
 
-    /// The thread behind it waits in `accept`, which has no timeout, and ends with the test program.
+    /// Its thread waits in `accept`, which has no timeout, so it lives as long as the test program.
     fn at(address: SocketAddr) -> Server {
         let listener = TcpListener::bind(address).expect("opening a backend");
         let address = listener.local_addr().expect("reading its address");
@@ -384,7 +385,7 @@ impl Server {
     }
 }
 
-/// A client and the backend's end of its connection, the request already delivered.
+/// A client and the backend's end of its connection. The request has already arrived there.
 struct Exchange {
     client: TcpStream,
     server: TcpStream,
@@ -439,10 +440,10 @@ fn read_all(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     socket.read_to_end(&mut bytes).map(|_| bytes)
 }
 
-/// An address of this machine on which nobody listens, and which stays free for a backend to come.
+/// An address of this machine where nobody listens, and where a backend may listen later.
 ///
-/// Of 127.0.0.1 the kernel would give the port to another test as soon as it is free. So each caller
-/// has an address of its own: all of 127.0.0.0/8 is this machine.
+/// A free port of 127.0.0.1 will not do, because the kernel may give it to another test. So each caller
+/// gets an address of its own: all of 127.0.0.0/8 is this machine.
 fn nobody_listens() -> SocketAddr {
     static CALLERS: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = process::id().to_be_bytes();
@@ -450,18 +451,18 @@ fn nobody_listens() -> SocketAddr {
     let listener = TcpListener::bind((ip, 0)).expect("reserving a port");
     let address = listener.local_addr().expect("reading its number");
     drop(listener);
-    // A program that another test starts at this moment holds a copy until it runs.
+    // If another test is just starting a program, that has a copy of the listener until it calls exec.
     wait_until("the port is closed", || {
         TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     });
     address
 }
 
-/// The end of a pipe to which nobody listens any more.
+/// The writing end of a pipe whose reading end is closed.
 fn pipe_without_reader() -> PipeWriter {
     let (reader, mut writer) = pipe().expect("opening a pipe");
     drop(reader);
-    // As above: a copy of the reader may live for a moment. A test program ignores SIGPIPE.
+    // As above, a copy of the reading end may live for a moment. Test programs ignore SIGPIPE.
     wait_until("the pipe is closed", || {
         writer.write(b"?").is_err_and(|error| error.kind() == ErrorKind::BrokenPipe)
     });
@@ -472,7 +473,7 @@ fn next(output: &mut Output, what: &str) -> String {
     output.next_line(DEADLINE).unwrap_or_else(|error| panic!("waiting for {what}: {error}"))
 }
 
-/// The lines up to the end of the output, which a program that has ended has come to.
+/// The lines up to the end of the output of a program that has ended.
 fn rest(output: &mut Output) -> Vec<String> {
     output.remaining_lines(DEADLINE).expect("waiting for the end of the output")
 }

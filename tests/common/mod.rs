@@ -29,8 +29,7 @@ pub fn two_acts() -> (Route, u64, Gate) {
     (Route::scripted("/two-acts", response, script), first, gate)
 }
 
-/// Whether curl is there. Without it a story cannot be told: that is said loudly, and where the
-/// checks of the project run, it is a failure.
+/// Whether curl is missing. Then the test can test nothing, and says so loudly. In CI that is a failure.
 pub fn curl_is_missing() -> bool {
     let missing = curl::version().is_none();
     assert!(!missing || std::env::var_os("CI").is_none(), "curl must be installed here");
@@ -40,13 +39,13 @@ pub fn curl_is_missing() -> bool {
     missing
 }
 
-/// curl's words, where they are those of a version whose words are recorded; otherwise no words.
+/// Expects these words of curl, if its version is one whose words we know; else expects nothing.
 pub fn words(text: &'static str) -> impl predicates::Predicate<str> {
     let recorded = curl::version().is_some_and(|version| curl::RECORDED.contains(&version));
     predicates::str::contains(if recorded { text } else { "" })
 }
 
-/// A curl that has asked for the route and has stalled: nobody can go any further.
+/// A curl that has asked for the route and does not read. Returns when everything is still.
 pub fn stalled_curl(rig: &mut Rig, route: &Route, options: &[&str]) -> Curl {
     let url = format!("http://{}{}", rig.address(), route.target);
     let curl = Curl::get(&url, options).expect("curl runs");

@@ -320,7 +320,7 @@ fn steps() -> Result<Vec<Spec>> {
         .collect()
 }
 
-/// Builds the steps, where cargo is what started us: then they are as new as their sources.
+/// If cargo has started us, builds the steps, so that they are as new as their sources.
 fn build(directory: &Path) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let mut command = Command::new(cargo);
@@ -341,16 +341,16 @@ fn build(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Proxies run in process groups of their own, so an interrupt from the keyboard does not reach
-/// them: a thread waits for it and ends them first.
+/// Proxies run in process groups of their own, so Ctrl-C does not reach them. A thread waits for the
+/// signal and kills them before we end.
 fn end_proxies_when_interrupted() -> Result<()> {
     use nix::sys::signal::{SigSet, Signal};
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         signals.add(signal);
     }
-    // Threads inherit the mask, so only the waiting one is ever interrupted. Programs that we start
-    // must not inherit it, and do not: the standard library clears it between fork and exec.
+    // All threads inherit this mask, so only the waiting one receives the signals. The programs that we
+    // start do not inherit it, because the standard library clears the mask between fork and exec.
     signals.thread_block().context("blocking signals")?;
     std::thread::spawn(move || {
         let signal = signals.wait().map_or(2, |signal| signal as i32);

@@ -1,5 +1,5 @@
-//! `cargo lab check` on proxies that do not come up: said once, with the reason, and without waiting
-//! for it in every experiment.
+//! `cargo lab check` on proxies that never listen: it says so once, with the reason, and does not wait
+//! for them again in every experiment.
 #![cfg(target_os = "linux")]
 
 use std::net::TcpListener;

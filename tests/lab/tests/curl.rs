@@ -1,4 +1,4 @@
-//! What the laboratory says that curl would say, compared with what curl says.
+//! The laboratory predicts what curl would say. Here the prediction is compared with a real curl.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -20,10 +20,10 @@ fn curl_says_what_the_laboratory_says_that_it_would_say() {
     let chunked = |body: &str| format!("{CHUNKED}{body}");
     let streams = [
         chunked("3\r\nabc\r\n0\r\n\r\n"),
-        // What stands behind the digits is passed over, and so is a CR too many; a lone LF will do.
+        // curl skips what follows the digits, accepts a CR too many, and accepts a line feed alone.
         chunked("3 ;x\nabc\n0\n\n"),
         chunked("3\r\nabc\r\r\n0\r\n\r\n"),
-        // A line of the laboratory's page, taken for a size.
+        // curl takes a line of the laboratory's page for a chunk size.
         chunked("3\r\nabc\n0000e13390 HbaL\n0000e133a0 WCAg\n"),
         chunked("3\r\nabcd\r\n"),
         chunked("3\r\nabc\n\n"),
@@ -48,14 +48,14 @@ fn curl_says_what_the_laboratory_says_that_it_would_say() {
     }
 }
 
-/// The exit status and the words of a curl that is sent this.
+/// The exit status and stderr of a curl that gets `stream` as its response.
 fn ask(stream: &str) -> (Option<i32>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
     let stream = stream.to_string();
     let server = thread::spawn(move || {
         let (mut client, _) = listener.accept().expect("curl comes");
-        // The request is read before the end is sent, or it would be a reset.
+        // If the request were not read, closing the socket would send a reset.
         let mut request = vec![];
         while !request.ends_with(b"\r\n\r\n") {
             let mut block = [0; 4096];

@@ -1,5 +1,5 @@
-//! The laboratory proves itself: every verdict goes to a relay that deserves it, and no accusation to
-//! one that does not. What is wrong with each relay is told in `src/subject/relay.rs`.
+//! The laboratory is tested on relays whose fault is known: each verdict is given to a relay that
+//! deserves it, and relays without a fault are never accused. The faults are in `src/subject/relay.rs`.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -16,8 +16,8 @@ use lab::ladder::matrix;
 use lab::sent::wire::CHUNK;
 use lab::subject::proxy::{PATIENCE, Proxy, Spec};
 
-/// Which test shows that a verdict is given where it is deserved. A new verdict does not compile
-/// without one.
+/// For each verdict, the test that shows that it is given where it is deserved. If you add a verdict,
+/// this does not compile until you name its test.
 const _: fn(Kind) -> fn() = |kind| match kind {
     Kind::Exact | Kind::HeldBack => a_relay_that_holds_back_is_never_accused,
     Kind::Spilled => a_relay_that_spills_to_a_file_is_never_accused,
@@ -33,11 +33,11 @@ const _: fn(Kind) -> fn() = |kind| match kind {
     Kind::Leaked => descriptors_that_do_not_come_back_are_counted,
     Kind::Died => dying_of_a_reset_is_reported_with_the_last_words,
     Kind::Absent => a_program_that_ends_at_once_is_absent_and_quoted,
-    // Neither says anything about a relay: one is about the machine, the other about the question.
+    // No relay deserves these: a machine may be too slow, and a question may not fit a proxy.
     Kind::Slow | Kind::NotJudged => || {},
 };
 
-// The correct ones.
+// Relays without a fault.
 
 #[test]
 fn a_relay_that_holds_back_is_never_accused() {
@@ -72,14 +72,14 @@ fn dropping_the_rest_of_a_block_leaves_a_hole_of_known_size() {
     assert_all_accounted_for(reading);
     assert!(verdict.missing() > 0 && !reading.damage.gaps[0].tail);
     assert!(reading.damage.gaps[0].chunk.is_some());
-    // 18 where the kernel lets the count come out at a line feed of the page.
+    // 18 if a line feed happens to stand where curl expects the end of the damaged chunk.
     assert!([56, 18].contains(&reading.curl.exit), "{:?}", reading.curl);
 }
 
 #[test]
 fn dropping_the_rest_of_a_single_burst_loses_bytes() {
     let verdict = run("drop-rest", "lost-tail");
-    // Whether the kernel takes some more in between is up to the kernel: then there are two gaps.
+    // The kernel may take a little more after it has refused: then there are two gaps.
     assert!(matches!(verdict.kind, Kind::Truncated | Kind::Hole), "{}", verdict.sentence);
     assert_all_accounted_for(only(&verdict));
     assert!(verdict.missing() > 0);
@@ -98,7 +98,7 @@ fn a_missing_chunk_is_seen_although_curl_is_content() {
     assert_kind(&verdict, Kind::Hole);
     let [chunked, others @ ..] = &readings(&verdict)[..] else { panic!("nothing was read") };
     let [gap] = chunked.damage.gaps[..] else { panic!("{:?}", chunked.damage.gaps) };
-    // Four digits of size, the data, and two line ends.
+    // The chunk is its four digits of size, a line end, the data, and a line end.
     assert_eq!((gap.len, gap.body_len), (CHUNK + 8, CHUNK));
     assert_eq!((chunked.curl.exit, chunked.reached), (0, Reached::Complete));
     assert_all_accounted_for(chunked);
@@ -122,7 +122,7 @@ fn one_read_at_the_end_passes_on_exactly_one_read() {
     let reading = only(&verdict);
     assert_eq!(reading.damage.received, 64 * 1024);
     assert_all_accounted_for(reading);
-    // The body ends where the connection is closed: nothing tells curl that it came too early.
+    // This body ends where the connection is closed, so curl cannot know that it came too early.
     assert_eq!(reading.curl.exit, 0);
 }
 
@@ -147,7 +147,7 @@ fn what_is_kept_and_never_written_is_missing_from_an_open_connection() {
     assert_eq!((reading.end, reading.curl.exit), (End::Open, 28));
 }
 
-// Bytes that arrive otherwise than they were sent.
+// Bytes that arrive changed, twice, or in another order.
 
 #[test]
 fn overtaking_changes_the_order_and_loses_nothing() {
@@ -208,13 +208,13 @@ fn waiting_for_room_with_nothing_to_write_is_spinning() {
     assert_kind(&run("spin", "lost-tail"), Kind::Spun);
 }
 
-// What it costs.
+// What a relay does not give back.
 
 #[test]
 fn descriptors_that_do_not_come_back_are_counted() {
     let verdict = run("leak-descriptors", "reset");
     assert_kind(&verdict, Kind::Leaked);
-    // Two for each of the 20 connections.
+    // 20 connections have two sockets each.
     assert!(verdict.sentence.starts_with("40 descriptors"), "{}", verdict.sentence);
 }
 
@@ -269,8 +269,8 @@ fn a_program_that_is_not_there_is_absent_and_named() {
     assert!(verdict.sentence.contains("/no/such/program"), "{}", verdict.sentence);
 }
 
-// Nobody is left behind. All tests above look for that after each experiment; the next two show that
-// they would find somebody.
+// No process is left behind. All tests above check that after each experiment. The next two show that
+// the check would find one.
 
 #[test]
 fn a_relay_is_there_while_it_is_used_and_gone_afterwards() {
@@ -295,7 +295,7 @@ fn a_child_that_has_left_the_group_is_ended_too() {
     assert_gone(&tag);
 }
 
-/// The relay with that fault.
+/// The relay that has this fault.
 fn relay(fault: &str) -> Spec {
     let command = [env!("CARGO_BIN_EXE_lab"), "relay", fault, "{listen}", "{backend}"];
     Spec { name: fault.into(), announces: true, ..program(&command, PATIENCE) }
@@ -368,7 +368,7 @@ fn assert_died(verdict: &Verdict, last_words: &str) {
     assert!(verdict.sentence.contains(last_words), "{}", verdict.sentence);
 }
 
-/// What was sent has either arrived, in order, or is missing.
+/// Each byte that was sent either arrived, in order, or is counted as missing.
 #[track_caller]
 fn assert_all_accounted_for(reading: &Reading) {
     let damage = &reading.damage;
@@ -377,7 +377,7 @@ fn assert_all_accounted_for(reading: &Reading) {
     assert_eq!(others, (0, 0, 0, 0));
 }
 
-/// The same program with a word in its environment by which it, and whatever it starts, is found.
+/// The same program with a tag in its environment. The program and all that it starts have that tag.
 fn tagged(spec: &Spec) -> (String, Spec) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -396,7 +396,7 @@ fn alive(tag: &str) -> Vec<i32> {
     procfs::processes().iter().map(|process| process.pid).filter(has_tag).collect()
 }
 
-/// Nobody with that tag is left. Who was ended may take a moment to be gone.
+/// No process with that tag is left, or will be in a moment: the kernel needs some time to end one.
 #[track_caller]
 fn assert_gone(tag: &str) {
     let begun = Instant::now();

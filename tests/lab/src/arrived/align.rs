@@ -178,7 +178,7 @@ impl Aligner {
         self.recognized() == self.received && self.expected == self.received
     }
 
-    /// Takes so many of the expected bytes, for a caller who knows already that these are what came.
+    /// Takes the next `count` bytes. The caller knows already that they are the expected ones.
     pub fn trust(&mut self, count: u64) {
         self.received += count;
         self.accept(count);

@@ -73,7 +73,7 @@ const HEAD_LIMIT: usize = 64 * 1024;
 enum State {
     /// The head. It holds what has come of it.
     Head(Vec<u8>),
-    /// A body of which so many bytes are left.
+    /// A body with a Content-Length. `left` bytes of it are still to come.
     Sized {
         left: u64,
     },

@@ -19,7 +19,7 @@ use crate::kernel::net::{self, ClosedPort, Moved};
 use crate::kernel::procfs;
 use crate::sent::wire::Wire;
 
-/// What a backend waits for between two acts. It is closed until somebody opens it, and then stays open.
+/// What a backend waits for between two acts. It is closed at first, and once opened stays open.
 #[derive(Clone)]
 pub struct Gate {
     open: Arc<AtomicBool>,

@@ -17,7 +17,7 @@ pub type Version = (u32, u32, u32);
 /// Before 7.36.0 they did not say `in chunked-encoding`, and 8.x says some of them differently.
 pub const RECORDED: std::ops::Range<Version> = (7, 36, 0)..(8, 0, 0);
 
-/// The version of the installed curl; `None` where there is none.
+/// The version of the installed curl. `None`: there is none.
 pub fn version() -> Option<Version> {
     let output = Command::new("curl").arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

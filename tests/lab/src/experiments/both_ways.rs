@@ -43,8 +43,8 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         target: "/both",
         request: Wire::post("/both", long),
         response: Wire::response(Framing::ContentLength, long),
-        // The response's last bytes come after the request has been read: to a proxy that speaks
-        // HTTP, a response that is complete ends the exchange, whatever of the request is left.
+        // The response ends only after the request has been read. A proxy that speaks HTTP may drop
+        // the rest of a request as soon as the response is complete.
         acts: vec![Act::SendTo(long), Act::ReadBody(enough.clone()), Act::SendAll],
     };
     let mut rig = Rig::start(spec, vec![route.clone(), small_page()], story)?;
@@ -86,7 +86,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     rig.conclude(judge(transfers, stuck))
 }
 
-/// The two ends wait for each other. They may; but somebody else must be served meanwhile.
+/// The two ends wait for each other, which is their own fault. But other clients must be served.
 fn serves_others(rig: &mut Rig, route: &Route, client: &Client) -> Result<(), Halt> {
     let by_client = thousands(client.sent());
     let by_backend = rig.backend.asked_for(route.target).pop().map_or(0, |newest| newest.sent());
@@ -104,8 +104,8 @@ fn serves_others(rig: &mut Rig, route: &Route, client: &Client) -> Result<(), Ha
     Ok(())
 }
 
-/// The verdict on the response and, where it was read, the request. `stuck`: the two ends waited for
-/// each other until the client gave in.
+/// The verdict on the response and on the request, if it was read. `stuck`: the two ends waited for each
+/// other until the client gave in.
 fn judge(transfers: Vec<Transfer>, stuck: bool) -> Verdict {
     let response = &transfers[0].reading;
     if response.is_exact() && response.offsets == Offsets::Body {

@@ -87,7 +87,7 @@ pub fn tell_received(rig: &Rig, client: &Client) {
     rig.tell(format!("The client has {} bytes; {end}.", thousands(client.received())));
 }
 
-/// For [`Rig::pump`], where there is nothing to do but to wait until something is so.
+/// What to return to [`Rig::pump`], if there is nothing to do but to wait until something is so.
 pub fn done_if(is_so: bool) -> Attempt {
     if is_so { Attempt::Done } else { Attempt::Idle }
 }
@@ -100,7 +100,7 @@ pub fn send_until(client: &mut Client, is_done: impl FnOnce() -> bool) -> Attemp
     }
 }
 
-/// The newest connection to the backend that satisfies `is_so`, if its request took that route.
+/// Whether `is_so` is true of the newest connection that asked for this route. False if there is none.
 pub fn newest_is(backend: &Backend, route: &Route, is_so: impl FnOnce(&Progress) -> bool) -> bool {
     backend.asked_for(route.target).pop().is_some_and(|progress| is_so(&progress))
 }

@@ -28,13 +28,13 @@ pub const EXPERIMENT: Experiment = Experiment {
 /// The most that the backend sends, in bytes.
 const MOST: u64 = 256 << 20;
 
-/// Taken in memory, this much is an answer, in bytes.
+/// If its memory has grown by this many bytes, the answer is clear.
 const GREW: u64 = 96 << 20;
 
-/// Taken without memory growing, this much is an answer, in bytes.
+/// If it has taken this many bytes and its memory has not grown, the answer is clear.
 const VANISHED: u64 = 64 << 20;
 
-/// A slow proxy need not get that far: after this time, it is judged by what it did.
+/// After this time a slow proxy is judged by what it has done so far.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
 /// How a proxy took more than it could pass on.
@@ -62,8 +62,8 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     enough.open();
     let ended = rig.drain(&mut client, FOREVER)?;
     tell_received(&rig, &client);
-    // Where the client's side ended first, the backend may not have come to an end, and then the
-    // response has no length yet: what was sent is all that could have come.
+    // If the proxy closed early, the backend may never have ended its response. Then only what it has
+    // sent can have arrived.
     let ended_well = progress.is_finished() && !progress.is_broken();
     let sent = if ended_well { response.len() } else { progress.sent() };
     let transfer = rig.judge_up_to(client, ended, sent)?;

@@ -21,7 +21,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     run,
 };
 
-/// Proxies that try again, as HAProxy does three times a second apart, may take this long.
+/// How long a proxy may try again. HAProxy does so three times, with a second in between.
 const RETRYING: Duration = Duration::from_secs(6);
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {

@@ -26,10 +26,10 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 const ROUNDS: usize = 20;
 
-/// Where processors are scarce, so many are enough: a descriptor a round shows all the same.
+/// On a busy machine this many rounds are enough, if half the time is over.
 const ENOUGH_ROUNDS: usize = 10;
 
-/// Memory is compared with what it was after so many rounds: until then, allocators still grow.
+/// Memory is compared with what it was after this many rounds. Before that, an allocator still grows.
 const WARM_UP: usize = 5;
 
 /// Growth in each round after the warm-up that no allocator's habits explain.

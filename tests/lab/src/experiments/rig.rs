@@ -1,6 +1,6 @@
 //! What every experiment stands on: a backend, the proxy in front of it, a story of what happens, and
-//! ways to wait until things have happened. How it knows that nothing will happen any more is told in
-//! [`stillness`](super::stillness).
+//! ways to wait until things have happened. The file `stillness.rs` explains how it knows that nothing
+//! will happen any more.
 
 use std::fmt;
 use std::net::SocketAddr;

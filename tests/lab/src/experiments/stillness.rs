@@ -108,9 +108,10 @@ impl Watch {
         if vitals.running || is_busy {
             self.quiet_looks = 0;
         } else if !procfs::deliveries_wait() {
+            // While the kernel has packets to deliver, a sleeping thread proves nothing, so the look
+            // does not count. The packets may be for other programs, so the count does not begin anew.
             self.quiet_looks += 1;
-        } // Else the kernel has packets to deliver. They may be somebody else's, so this is no reason to
-        // begin anew, but while they wait, that everybody is asleep means nothing either.
+        }
         let unchanged_for = now.duration_since(self.same_since);
         let due = self.quiet_looks >= LOOKS && unchanged_for >= patience;
         // Every 16th look reads the queues in any case, to notice a proxy that never sleeps although

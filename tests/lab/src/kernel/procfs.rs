@@ -90,7 +90,7 @@ pub fn same_queues(sockets: &[Socket], before: &[Socket]) -> bool {
     sockets.iter().map(queues).eq(before.iter().map(queues))
 }
 
-/// The tables to read for the connections of whoever listens on `port`. `None`: nobody does.
+/// The tables that show the connections of the program that listens on `port`. `None`: none does.
 pub fn listens_in(port: u16) -> Option<Tables> {
     let listens = |table| {
         in_table(table, &[port]).iter().any(|socket| socket.state == LISTEN && socket.local == port)

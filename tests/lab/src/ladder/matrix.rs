@@ -30,7 +30,7 @@ pub fn run_all(
                 loop {
                     let next = queue.lock().next();
                     let Some((place, (experiment, spec))) = next else { return };
-                    // Nobody listens any more: the caller has been interrupted.
+                    // Sending fails only if the caller is gone.
                     if sender.send((place, experiment.run(&spec))).is_err() {
                         return;
                     }
@@ -45,7 +45,7 @@ pub fn run_all(
         outcomes[place] = Some(outcome);
     }
     for worker in workers {
-        // A panic in an experiment is a fault of the laboratory and must not pass unseen.
+        // If an experiment has panicked, so do we: that is a fault of the laboratory.
         if let Err(panic) = worker.join() {
             std::panic::resume_unwind(panic);
         }
@@ -53,8 +53,8 @@ pub fn run_all(
     outcomes.into_iter().flatten().collect()
 }
 
-/// As [`run_all`], for a single proxy of which nobody knows yet whether it comes up: if it does not
-/// in the first experiment, the others get the same verdict without waiting for it again.
+/// The same for a single proxy that may never listen. If it does not in the first experiment, the
+/// others get the same verdict, and we do not wait for it again.
 pub fn run_all_if_present(
     mut work: Vec<(&'static Experiment, Spec)>,
     jobs: usize,

@@ -14,7 +14,7 @@ use crate::numbers::{in_words, thousands};
 use crate::shown::report::{self, bold, faint, paint, strip, style, word};
 use crate::subject::proxy::Spec;
 
-/// Columns in a picture of what arrived.
+/// How many characters wide a picture of what arrived is.
 const WIDTH: usize = 64;
 
 /// Runs the tour; says whether everything was as the book says.
@@ -62,7 +62,7 @@ pub fn run(specs: &[Spec]) -> bool {
     wrong.is_empty()
 }
 
-/// A bar that shows on a terminal and nowhere else.
+/// A progress bar. Only a terminal shows it.
 pub fn spinner(count: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

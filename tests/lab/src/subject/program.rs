@@ -146,7 +146,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Once its end has been seen, its process id may be somebody else's.
+        // After its exit status has been read, the kernel may give its id to another process.
         if self.exited().is_none() {
             self.signal(Signal::SIGKILL);
             let _ = self.child.wait();
@@ -242,7 +242,7 @@ impl Output {
         String::from_utf8_lossy(&self.shared.written.lock().bytes).into_owned()
     }
 
-    /// Whether the output has ended: whoever could write to it is gone.
+    /// Whether the output has ended: no process can write to it any more.
     pub fn has_ended(&self) -> bool {
         self.shared.written.lock().ended
     }
