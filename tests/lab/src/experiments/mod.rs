@@ -16,7 +16,7 @@ mod plain;
 mod refused;
 mod reset;
 pub mod rig;
-mod stillness;
+pub mod stillness;
 mod stop_and_go;
 mod two_acts;
 mod upload;

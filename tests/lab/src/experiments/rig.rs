@@ -155,7 +155,7 @@ impl Rig {
             .map_err(|failure| Verdict::new(Kind::Absent, failure.to_string()))?;
         let tables = procfs::listens_in(proxy.address.port()).unwrap_or(Tables::V4);
         let (begun, story) = (Instant::now(), story.clone());
-        let mut rig = Rig { proxy, backend, begun, story, watch: Watch::new(), tables };
+        let mut rig = Rig { proxy, backend, begun, story, watch: Watch::default(), tables };
         rig.tell(format!(
             "The proxy listens on {}; its backend is {}.",
             rig.proxy.address, rig.backend.address

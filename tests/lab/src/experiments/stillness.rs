@@ -63,9 +63,9 @@ pub struct Watch {
     looks: u32,
 }
 
-impl Watch {
+impl Default for Watch {
     /// Nothing has been seen yet.
-    pub fn new() -> Watch {
+    fn default() -> Watch {
         Watch {
             sockets: vec![],
             counters: vec![],
@@ -75,7 +75,9 @@ impl Watch {
             looks: 0,
         }
     }
+}
 
+impl Watch {
     /// Begins anew, because something has moved or a new wait begins.
     pub fn restart(&mut self) {
         self.same_since = Instant::now();
