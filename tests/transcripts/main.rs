@@ -11,30 +11,30 @@
 //! Nothing here may depend on who is faster. Where a reader waits for ten seconds, a scene waits for
 //! what happens meanwhile: that a text is printed, or that nothing moves any more.
 
+#[path = "../common/package.rs"]
+mod package;
 mod paper;
+mod pattern;
 mod play;
 mod programs;
-mod scenes;
 mod script;
 mod sockets;
 mod stage;
 mod tools;
 
-use std::collections::VecDeque;
 use std::io::{Write, stderr};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use paper::Recording;
 use script::{Paper, Scene};
 
 /// How many scenes are played at a time. In most of them nearly all of the time is spent waiting.
 const AT_A_TIME: usize = 8;
 
-/// All scenes. It fails with all that is wrong in the headers.
+/// All scenes. It fails with what is wrong in a header.
 fn scenes() -> Vec<Scene> {
-    script::read_all().unwrap_or_else(|problems| panic!("\n\n{}\n", problems.join("\n")))
+    script::read_all().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[test]
@@ -46,15 +46,15 @@ fn every_terminal_in_the_book_shows_what_happens() {
     }
     assert!(!chosen.is_empty(), "BLESS names no transcript");
     // Those first that wait for seconds to pass.
-    chosen.sort_by_key(|scene| !scene.papers.iter().any(|paper| paper.waits_by_the_clock()));
+    chosen.sort_by_key(Scene::waits_by_the_clock);
 
-    let waiting = Mutex::new(VecDeque::from(chosen));
+    let waiting = Mutex::new(chosen);
     let failures = Mutex::new(vec![]);
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 loop {
-                    let Some(scene) = waiting.lock().unwrap().pop_front() else { break };
+                    let Some(scene) = waiting.lock().unwrap().pop() else { break };
                     let begun = Instant::now();
                     let found = play(&scene, wanted.is_some());
                     println!("{:5.1} s  {}", begun.elapsed().as_secs_f64(), scene.title);
@@ -71,37 +71,27 @@ fn every_terminal_in_the_book_shows_what_happens() {
 fn play(scene: &Scene, bless: bool) -> Vec<String> {
     let files: Vec<_> = scene.papers.iter().map(Paper::file).collect();
     let place = format!("{}, scene \"{}\"", files.join(", "), scene.title);
-    let missing: Vec<_> = scene.needs.iter().filter(|tool| tool.version().is_none()).collect();
+    let mut missing = scene.needs.clone();
+    missing.retain(|tool| tools::version(tool).is_none());
     if !missing.is_empty() {
-        let tools: Vec<_> = missing.iter().map(|tool| tool.name).collect();
-        let what = format!("{place}: {} cannot be used here", tools.join(" and "));
+        let what = format!("{place}: {} cannot be used here", missing.join(" and "));
         // Not `eprintln!`, which nobody sees when a test passes.
         let _ = writeln!(stderr(), "\n*** {what}: NOTHING HAS BEEN CHECKED ***\n");
         // Where the checks of the project run, everything must be there. But a right cannot be
         // installed.
-        let may_be_missing = missing.iter().all(|tool| tool.is_right());
+        let may_be_missing = missing == [tools::ATTACH];
         let is_failure = std::env::var_os("CI").is_some() && !may_be_missing;
         return if is_failure { vec![what] } else { vec![] };
     }
-    let recordings = match record(scene) {
+    let recordings = match play::play(scene) {
         Ok(recordings) => recordings,
-        Err(error) => return vec![format!("{place}: {error}")],
+        Err(error) => return vec![format!("{place}: {error:#}")],
     };
-    let both = scene.papers.iter().zip(&recordings);
-    let compared = both.map(|(paper, recording)| match bless {
-        true => paper.write(scene, &recording.text),
-        false => paper.compare(&recording.text),
+    let compared = scene.papers.iter().map(|paper| match bless {
+        true => paper.write(scene, &recordings[&paper.name]),
+        false => paper.compare(&recordings[&paper.name]),
     });
-    compared.filter_map(Result::err).collect()
-}
-
-/// What the terminals of a scene show, in the order of its papers.
-fn record(scene: &Scene) -> stage::Result<Vec<Recording>> {
-    let recordings = play::play(scene)?;
-    if let Some(check) = scene.check {
-        check(&recordings)?;
-    }
-    Ok(recordings)
+    compared.filter_map(|done| Some(format!("{:#}", done.err()?))).collect()
 }
 
 #[test]

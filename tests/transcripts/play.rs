@@ -1,127 +1,139 @@
 //! A scene is played: its programs are started, its cues followed, its commands run.
 
+use std::collections::HashMap;
 use std::fs;
 
+use anyhow::{Context, Result, ensure};
 use lab::sent::wire::{Framing, Wire};
+use nix::sys::signal::Signal;
 
-use crate::paper::Recording;
+use crate::pattern::fits;
 use crate::programs;
-use crate::script::{Cue, Paper, Role, Scene};
+use crate::script::{Paper, Scene};
 use crate::sockets;
-use crate::stage::{Result, Stage};
+use crate::stage::{CLIENT, COMMAND, ROLES, Stage};
 
-/// Plays a scene: what its terminals show, in the order of its papers.
-pub fn play(scene: &Scene) -> Result<Vec<Recording>> {
-    let mut stage = Stage::set(scene)?;
-    if let Some(name) = &scene.answer {
-        stage.answer = Some(programs::answer(name, stage.directory.path())?);
-    }
-    for (role, command) in &scene.programs {
-        stage.enter(*role, command)?;
-    }
-    let mut recordings = vec![];
-    for cue in &scene.cues {
-        match cue {
-            Cue::CommandsRun => recordings = run_all(&mut stage, scene)?,
-            cue => follow(&mut stage, scene, cue)?,
-        }
-    }
-    if !scene.cues.contains(&Cue::CommandsRun) {
-        recordings = run_all(&mut stage, scene)?;
-    }
-    for paper in &scene.papers {
-        let Some(role) = scene.shows(paper) else { continue };
-        if role == Role::Client {
-            stage.actor_mut(role)?.ended()?;
-        }
-        let text = stage.actor(role)?.terminal();
-        recordings.push(Recording { name: paper.name.clone(), text });
-    }
-    for recording in &mut recordings {
-        recording.text = stage.renamed(&recording.text);
-    }
-    let place = |recording: &Recording| scene.papers.iter().position(|p| p.name == recording.name);
-    recordings.sort_by_key(place);
-    Ok(recordings)
+/// What a cue does, given what the stars of its pattern stand for.
+type Act = fn(&mut Stage, &[String]) -> Result<()>;
+
+/// A cue of a header.
+pub struct Cue {
+    act: Act,
+    stars: Vec<String>,
 }
 
-/// Does what a cue says.
-fn follow(stage: &mut Stage, scene: &Scene, cue: &Cue) -> Result<()> {
-    match cue {
-        Cue::Starts => {
-            let first = scene.papers[0].commands().swap_remove(0);
-            stage.enter(Role::Command, &first)
-        }
-        Cue::Says(role, text) => stage.actor(*role)?.until_it_says(text),
-        Cue::FileSays(file, text) => stage.until_file_says(file, text),
-        Cue::IsStopped(role) => stage.actor(*role)?.stop(),
-        Cue::GoesOn(role) => {
-            stage.actor_mut(*role)?.go_on();
-            Ok(())
-        }
-        Cue::IsToldToEnd(role) => {
-            stage.actor(*role)?.tell_to_end();
-            Ok(())
-        }
-        Cue::Ends(role) => stage.actor_mut(*role)?.ended().map(drop),
-        Cue::Sends(percent) => stage.send(*percent),
-        Cue::SendsUntilLost => stage.send_until_bytes_are_lost(),
-        Cue::SendsBits => stage.send_bit_by_bit(),
-        Cue::NothingMoves => stage.until_nothing_moves(),
-        Cue::QueuesAreEmpty => stage.until_queues_are_empty(),
-        Cue::CommandsRun => unreachable!("the caller runs them"),
+/// All cues. A star at the beginning is one of [`ROLES`]; only a file may also say something.
+pub const CUES: [(&str, Act); 13] = [
+    // The first command of the file that leads: it runs while the cues below are followed.
+    ("command starts", |stage, _| {
+        let first = stage.scene.papers[0].commands().swap_remove(0);
+        stage.enter(COMMAND, &first)
+    }),
+    ("* says *", |stage, stars| match stars[0].contains('.') {
+        true => stage.until_file_says(&stars[0], &stars[1]),
+        false => stage.actor(&stars[0])?.until_it_says(&stars[1]),
+    }),
+    // By SIGSTOP.
+    ("* is stopped", |stage, stars| stage.actor(&stars[0])?.stop()),
+    // By SIGCONT; a client that stalls reads again.
+    ("* goes on", |stage, stars| stage.actor(&stars[0])?.signal(Signal::SIGCONT)),
+    // By SIGTERM, as `timeout` does it.
+    ("* is told to end", |stage, stars| stage.actor(&stars[0])?.signal(Signal::SIGTERM)),
+    // It is waited for. A client that stalls goes on first.
+    ("* ends", |stage, stars| stage.actor(&stars[0])?.ended().map(drop)),
+    ("backend sends the rest", |stage, _| stage.cue(None)),
+    ("backend sends until bytes are lost", |stage, _| stage.send_until_bytes_are_lost()),
+    // Up to there, and not further.
+    ("backend sends *%", |stage, stars| {
+        let percent: u64 = stars[0].parse()?;
+        stage.cue(Some(stage.page_size()? / 100 * percent))
+    }),
+    // Every program sleeps, and no byte is under way.
+    ("nothing moves", |stage, _| stage.until_nothing_moves()),
+    // All that was sent has been read.
+    ("queues are empty", |stage, _| stage.until_queues_are_empty()),
+    // Without this cue, they do after the last one.
+    ("the commands run", |stage, _| run_all(stage)),
+    // What the client misses is what the kernel did not take, to the byte.
+    ("client and strace-sum agree", |stage, _| lost_is_refused(stage)),
+];
+
+/// The cue that these words are.
+pub fn cue(text: &str) -> Result<Cue> {
+    let found = CUES.iter().find_map(|(pattern, act)| Some((pattern, act, fits(pattern, text)?)));
+    let (pattern, act, stars) = found.with_context(|| format!("there is no cue `{text}`"))?;
+    let may_act = |who: &str| ROLES.contains(&who) || *pattern == "* says *" && who.contains('.');
+    ensure!(!pattern.starts_with('*') || may_act(stars[0]), "`{}` plays in no scene", stars[0]);
+    Ok(Cue { act: *act, stars: stars.into_iter().map(str::to_string).collect() })
+}
+
+/// Plays a scene: what its terminals show, by the names of its papers.
+pub fn play(scene: &Scene) -> Result<HashMap<String, String>> {
+    let mut stage = Stage::set(scene)?;
+    if let Some(name) = &scene.answer {
+        stage.answer = Some(programs::answer(name)?);
     }
+    for (role, command) in &scene.programs {
+        stage.enter(role, command)?;
+    }
+    for cue in &scene.cues {
+        (cue.act)(&mut stage, &cue.stars)?;
+    }
+    if stage.recordings.is_empty() {
+        run_all(&mut stage)?;
+    }
+    for paper in &scene.papers {
+        if let Some(role) = scene.shows(paper) {
+            let actor = stage.actor(role)?;
+            if role == CLIENT {
+                actor.ended()?;
+            }
+            let text = actor.terminal();
+            stage.recordings.insert(paper.name.clone(), text);
+        }
+    }
+    let recordings = std::mem::take(&mut stage.recordings);
+    Ok(recordings.into_iter().map(|(name, text)| (name, stage.renamed(&text))).collect())
 }
 
 /// Runs the commands of every terminal that shows no program.
-fn run_all(stage: &mut Stage, scene: &Scene) -> Result<Vec<Recording>> {
-    let mut recordings = vec![];
+fn run_all(stage: &mut Stage) -> Result<()> {
+    let scene = stage.scene;
     for paper in scene.papers.iter().filter(|paper| scene.shows(paper).is_none()) {
-        recordings.push(Recording { name: paper.name.clone(), text: run(stage, paper)? });
+        let text = run(stage, paper)?;
+        stage.recordings.insert(paper.name.clone(), text);
     }
-    Ok(recordings)
+    Ok(())
 }
 
 /// Runs the commands of one terminal, one after the other: what it shows then.
 fn run(stage: &mut Stage, paper: &Paper) -> Result<String> {
     let (mut terminal, mut status) = (String::new(), 0);
-    // What the reader's shell would remember.
-    let mut header = 0;
     for command in paper.commands() {
-        let (mut shown, mut run) = (command.clone(), command.clone());
         let last = terminal.lines().last().unwrap_or_default();
-        if command.starts_with("sed --quiet '") {
+        // Some numbers in commands are those that the commands before have found.
+        let now = if command.starts_with("sed --quiet '") {
             // Three lines before the one that awk has found, and three after it.
             let line = number_in(last)?;
-            shown = format!("sed --quiet '{},{}p' page.txt", line - 3, line + 3);
-            run = shown.clone();
+            format!("sed --quiet '{},{}p' page.txt", line - 3, line + 3)
         } else if command.starts_with("header=") {
-            header = number_in(last)?;
-            shown = format!("header={header}");
-        } else if command.starts_with("xxd -s $((header") {
-            run = format!("header={header}; {command}");
-        } else if command.starts_with("xxd -s ") {
+            stage.header = number_in(last)?;
+            format!("header={}", stage.header)
+        } else if command.starts_with("xxd -s ") && !command.contains("header") {
             // From the row above the one in which the stream jumps.
-            let row = jump(stage, header)? / 16 * 16;
-            shown = format!("xxd -s {} -l 64 raw.txt", row.saturating_sub(16));
-            run = shown.clone();
-        }
-        let is_running =
-            |stage: &Stage| stage.actor(Role::Command).is_ok_and(|it| it.command == run);
-        let output = match command.as_str() {
-            "echo $?" => format!("{status}\n"),
-            _ if is_running(stage) => {
-                let actor = stage.actor_mut(Role::Command)?;
-                status = actor.ended()?;
-                actor.program.stdout.text()
-            }
-            _ => {
-                let (output, ended) = stage.run(&run)?;
-                status = ended;
-                if run.starts_with("ss ") { sockets::in_order(stage, &output)? } else { output }
-            }
+            let row = jump(stage)? / 16 * 16;
+            format!("xxd -s {} -l 64 raw.txt", row.saturating_sub(16))
+        } else {
+            command
         };
-        terminal += &format!("$ {shown}\n{output}");
+        let mut output = format!("{status}\n");
+        if now != "echo $?" {
+            (output, status) = stage.run(&now)?;
+        }
+        if now.starts_with("ss ") {
+            output = sockets::in_order(stage, &output)?;
+        }
+        terminal += &format!("$ {now}\n{output}");
         if !terminal.ends_with('\n') {
             terminal.push('\n');
         }
@@ -131,17 +143,26 @@ fn run(stage: &mut Stage, paper: &Paper) -> Result<String> {
 
 /// The first number in a line.
 fn number_in(line: &str) -> Result<u64> {
-    let digits = line.split(|char: char| !char.is_ascii_digit()).find(|digits| !digits.is_empty());
-    let number = digits.and_then(|digits| digits.parse().ok());
-    number.ok_or_else(|| format!("{line:?} has no number for the next command"))
+    let mut numbers = line.split(|char: char| !char.is_ascii_digit());
+    let number = numbers.find_map(|digits| digits.parse().ok());
+    number.with_context(|| format!("{line:?} has no number for the next command"))
 }
 
 /// Where `raw.txt` ceases to be what the backend has sent, behind a chunk's header.
-fn jump(stage: &Stage, header: u64) -> Result<u64> {
-    let raw = fs::read(stage.directory.path().join("raw.txt"));
-    let raw = raw.map_err(|error| format!("reading raw.txt: {error}"))?;
+fn jump(stage: &Stage) -> Result<u64> {
+    let raw = fs::read(stage.directory.path().join("raw.txt"))?;
     let page = Wire::response(Framing::Chunked, stage.page_size()?);
     let differs = |at: &u64| raw[*at as usize] != page.byte(page.head_len() + at);
-    let found = (header..raw.len() as u64).find(differs);
-    found.ok_or_else(|| "raw.txt is what the backend has sent".into())
+    (stage.header..raw.len() as u64).find(differs).context("raw.txt is what the backend has sent")
+}
+
+fn lost_is_refused(stage: &mut Stage) -> Result<()> {
+    let client = stage.actor(CLIENT)?.terminal();
+    let line = client.lines().find(|line| line.contains("hole: ") || line.contains("truncated: "));
+    let line = line.context("the client misses nothing")?;
+    let before = line.split_once(" bytes in all").or_else(|| line.split_once(" bytes"));
+    let missing = before.and_then(|(before, _)| before.rsplit(' ').next()).unwrap_or_default();
+    let refused = stage.recordings["strace-sum"].lines().last().unwrap_or_default();
+    ensure!(missing.replace(',', "") == refused, "{missing} are missing, {refused} were refused");
+    Ok(())
 }

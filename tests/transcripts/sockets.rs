@@ -1,9 +1,8 @@
 //! What `ss` shows, in an order and with ports that are always the same.
 
-use crate::stage::{Result, Stage};
+use anyhow::{Result, ensure};
 
-/// The ports of clients, in the order in which they come.
-const CLIENTS: [&str; 3] = ["127.0.0.1:50001", "127.0.0.1:50002", "127.0.0.1:50003"];
+use crate::stage::Stage;
 
 /// Sorts the connections from the backend to the client, renames their ports, and makes columns of
 /// them again, which were as wide as the ports that nobody sees.
@@ -14,15 +13,9 @@ const CLIENTS: [&str; 3] = ["127.0.0.1:50001", "127.0.0.1:50002", "127.0.0.1:500
 /// ```
 pub fn in_order(stage: &Stage, output: &str) -> Result<String> {
     let titles = ["State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"];
-    // In columns: state, queues, own address, the other's address.
-    let mut rows: Vec<Vec<String>> = output
-        .lines()
-        .skip(1)
-        .map(|line| line.split_whitespace().map(|word| stage.renamed(word)).collect())
-        .collect();
-    if !output.starts_with(titles[0]) || rows.iter().any(|row| row.len() != titles.len()) {
-        return Err(format!("ss shows\n{output}"));
-    }
+    let words = |line: &str| line.split_whitespace().map(|word| stage.renamed(word)).collect();
+    let mut rows: Vec<Vec<String>> = output.lines().skip(1).map(words).collect();
+    ensure!(output.starts_with("State") && rows.iter().all(|row| row.len() == 5), "{output}");
     let is_server = |address: &str| address.ends_with(":8080") || address.ends_with(":9000");
     rows.sort_by_key(|row| {
         let is_front = row[3].ends_with(":8080") || row[4].ends_with(":8080");
@@ -30,15 +23,14 @@ pub fn in_order(stage: &Stage, output: &str) -> Result<String> {
     });
     let mut clients: Vec<String> = vec![];
     for address in rows.iter_mut().flat_map(|row| &mut row[3..]).filter(|word| !is_server(word)) {
-        if !clients.contains(address) {
-            clients.push(address.clone());
-        }
-        let place = clients.iter().position(|client| client == address).unwrap_or_default();
-        *address = CLIENTS.get(place).ok_or("ss shows more clients than there are")?.to_string();
+        let known = clients.iter().position(|client| client == address);
+        let place = known.unwrap_or(clients.len());
+        clients.extend(known.is_none().then(|| address.clone()));
+        *address = format!("127.0.0.1:{}", 50001 + place);
     }
     rows.insert(0, titles.map(str::to_string).to_vec());
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..titles.len()).map(width).collect();
+    let widths: Vec<usize> = (0..5).map(width).collect();
     let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
