@@ -73,10 +73,10 @@ fn what_is_missing_is_exactly_what_the_kernel_did_not_take() {
     rig.until_asked(&route).expect("the backend is asked");
     rig.settle().expect("it comes to rest");
     let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
-    assert_eq!(progress.sent(), first, "act one has been sent whole");
+    assert_eq!(progress.sent, first, "act one has been sent whole");
 
     // By the kernel's own account: what was sent and is in no queue is nowhere.
-    let place = rig.whereabouts(progress.sent(), progress.peer_port(), &client);
+    let place = rig.whereabouts(&progress, &client);
     assert_eq!(place.before_proxy, 0, "it has all been read");
     assert!(place.inside_proxy > 0, "and not all of it been written");
 

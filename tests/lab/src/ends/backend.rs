@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -101,72 +101,33 @@ impl Route {
 }
 
 /// How far one connection to the backend has come.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Progress {
-    /// What was asked for.
-    target: Mutex<Option<&'static str>>,
+    /// The target that was asked for, once the request's head has been read.
+    pub target: Option<&'static str>,
     /// Bytes of the response that the kernel has taken.
-    sent: AtomicU64,
+    pub sent: u64,
     /// Bytes of the request that were read.
-    received: AtomicU64,
-    /// Acts begun.
-    acts: AtomicU64,
-    /// The script has ended and the socket is closed.
-    finished: AtomicBool,
-    /// The peer was gone before the script ended.
-    broken: AtomicBool,
+    pub received: u64,
+    /// Acts begun so far.
+    pub acts: u64,
+    /// Whether the script has ended and the socket is closed.
+    pub is_finished: bool,
+    /// Whether the peer was gone before the script ended.
+    pub is_broken: bool,
+    /// The request, compared with what the client sent, once its body has been read.
+    pub upload: Option<Reading>,
+    /// The proxy's port on this connection.
+    pub peer_port: u16,
     /// Its thread is asleep in a pause of the script, and will go on by itself.
-    pausing: AtomicBool,
+    pausing: bool,
     /// The id of its thread.
-    thread: AtomicI32,
-    upload: Mutex<Option<Reading>>,
-    peer_port: AtomicU64,
+    thread: i32,
 }
 
 impl Progress {
-    /// The target that was asked for, once the request's head has been read.
-    pub fn target(&self) -> Option<&'static str> {
-        *self.target.lock()
-    }
-
-    /// Bytes of the response that the kernel has taken.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(SeqCst)
-    }
-
-    /// Bytes of the request that were read.
-    pub fn received(&self) -> u64 {
-        self.received.load(SeqCst)
-    }
-
-    /// Whether the script has ended and the socket is closed.
-    pub fn is_finished(&self) -> bool {
-        self.finished.load(SeqCst)
-    }
-
-    /// Whether the peer was gone before the script ended.
-    pub fn is_broken(&self) -> bool {
-        self.broken.load(SeqCst)
-    }
-
-    /// Acts begun so far.
-    pub fn acts(&self) -> u64 {
-        self.acts.load(SeqCst)
-    }
-
-    /// The request, compared with what the client sent, once its body has been read.
-    pub fn upload(&self) -> Option<Reading> {
-        self.upload.lock().clone()
-    }
-
-    /// The proxy's port on this connection.
-    pub fn peer_port(&self) -> u16 {
-        self.peer_port.load(SeqCst) as u16
-    }
-
     fn is_busy(&self) -> bool {
-        !self.is_finished()
-            && (self.pausing.load(SeqCst) || procfs::thread_runs(self.thread.load(SeqCst)))
+        !self.is_finished && (self.pausing || procfs::thread_runs(self.thread))
     }
 }
 
@@ -182,7 +143,7 @@ pub struct Backend {
 struct Shared {
     routes: Vec<Route>,
     stop: Gate,
-    connections: Mutex<Vec<Arc<Progress>>>,
+    connections: Mutex<Vec<Arc<Mutex<Progress>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -240,32 +201,29 @@ impl Backend {
         Ok(())
     }
 
-    /// All connections so far, oldest first.
-    pub fn connections(&self) -> Vec<Arc<Progress>> {
-        self.shared.connections.lock().clone()
+    /// How far the connections have come, the oldest first.
+    fn connections(&self) -> Vec<Progress> {
+        self.shared.connections.lock().iter().map(|progress| progress.lock().clone()).collect()
     }
 
-    /// The connections that asked for `target`, oldest first.
-    pub fn asked_for(&self, target: &str) -> Vec<Arc<Progress>> {
-        self.connections()
-            .into_iter()
-            .filter(|progress| progress.target() == Some(target))
-            .collect()
+    /// The same of those that have asked for `target`.
+    pub fn asked_for(&self, target: &str) -> Vec<Progress> {
+        let mut connections = self.connections();
+        connections.retain(|progress| progress.target == Some(target));
+        connections
     }
 
     /// Numbers that change whenever anything happens on a connection.
     pub(crate) fn counters(&self) -> Vec<u64> {
-        let mut counters = vec![];
-        for progress in self.shared.connections.lock().iter() {
-            counters.extend([progress.sent(), progress.received(), progress.acts()]);
-            counters.push(progress.is_finished().into());
-        }
-        counters
+        let count = |progress: Progress| {
+            [progress.sent, progress.received, progress.acts, progress.is_finished.into()]
+        };
+        self.connections().into_iter().flat_map(count).collect()
     }
 
     /// Whether a connection's thread is at work, or will go on by itself after a pause.
     pub(crate) fn is_busy(&self) -> bool {
-        self.shared.connections.lock().iter().any(|progress| progress.is_busy())
+        self.connections().iter().any(Progress::is_busy)
     }
 }
 
@@ -285,38 +243,37 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             wait(Some((listener, PollFlags::POLLIN)), &[&shared.stop]);
             continue;
         };
-        let progress = Arc::new(Progress::default());
-        progress.peer_port.store(peer.port().into(), SeqCst);
         // It counts as busy until its thread runs and can be looked at.
-        progress.pausing.store(true, SeqCst);
+        let progress = Progress { peer_port: peer.port(), pausing: true, ..Progress::default() };
+        let progress = Arc::new(Mutex::new(progress));
         shared.connections.lock().push(progress.clone());
         let actor_shared = shared.clone();
         let thread = thread::spawn(move || {
-            progress.thread.store(gettid().as_raw(), SeqCst);
-            progress.pausing.store(false, SeqCst);
+            progress.lock().thread = gettid().as_raw();
+            progress.lock().pausing = false;
             let done =
                 stream.set_nonblocking(true).is_ok() && play(&stream, &actor_shared, &progress);
-            progress.broken.store(!done, SeqCst);
             drop(stream);
-            progress.finished.store(true, SeqCst);
+            let mut progress = progress.lock();
+            (progress.is_broken, progress.is_finished) = (!done, true);
         });
         shared.threads.lock().push(thread);
     }
 }
 
 /// Follows the script of the route that is asked for. Says whether it got to the end of it.
-fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
+fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool {
     let actor = Actor { stream, shared, progress };
     let Some((route, mut request)) = actor.read_head() else { return false };
     let response = &route.response;
     for act in &route.acts {
-        progress.acts.fetch_add(1, SeqCst);
+        progress.lock().acts += 1;
         let done = match act {
             Act::SendTo(to) => actor.send(response, (*to).min(response.len()), None),
             Act::SendAll => actor.send(response, response.len(), None),
             Act::SendUntil(gate) => {
                 actor.send(response, u64::MAX, Some(gate)) && {
-                    response.end_after(progress.sent());
+                    response.end_after(actor.sent());
                     actor.send(response, response.len(), None)
                 }
             }
@@ -326,7 +283,7 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
                 let end = actor.read_body(&mut request, gate);
                 let judge =
                     std::mem::replace(&mut request, Judge::new(&route.request, Message::Request));
-                *progress.upload.lock() = Some(judge.finish(route.request.len(), end));
+                progress.lock().upload = Some(judge.finish(route.request.len(), end));
                 true
             }
         };
@@ -341,10 +298,14 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Progress) -> bool {
 struct Actor<'a> {
     stream: &'a TcpStream,
     shared: &'a Shared,
-    progress: &'a Progress,
+    progress: &'a Mutex<Progress>,
 }
 
 impl Actor<'_> {
+    fn sent(&self) -> u64 {
+        self.progress.lock().sent
+    }
+
     fn stopped(&self) -> bool {
         self.shared.stop.is_open()
     }
@@ -376,7 +337,7 @@ impl Actor<'_> {
         let route = routes.iter().find(|route| route.target == asked).or(routes.first())?;
         let mut judge = Judge::new(&route.request, Message::Request);
         judge.push(&start);
-        *self.progress.target.lock() = Some(route.target);
+        self.progress.lock().target = Some(route.target);
         Some((route.clone(), judge))
     }
 
@@ -389,7 +350,7 @@ impl Actor<'_> {
                 }
                 other => {
                     if let Moved::Bytes(count) = other {
-                        self.progress.received.fetch_add(count as u64, SeqCst);
+                        self.progress.lock().received += count as u64;
                     }
                     return Some(other);
                 }
@@ -403,7 +364,7 @@ impl Actor<'_> {
         while !judge.decoder.is_complete() && !self.stopped() {
             match net::read_now(self.stream, &mut block) {
                 Moved::Bytes(count) => {
-                    self.progress.received.fetch_add(count as u64, SeqCst);
+                    self.progress.lock().received += count as u64;
                     judge.push(&block[..count]);
                 }
                 Moved::Nothing if enough.is_open() => return End::Open,
@@ -423,7 +384,7 @@ impl Actor<'_> {
         let mut block = vec![0; 1 << 16];
         let mut held = 0..0;
         loop {
-            let sent = self.progress.sent();
+            let sent = self.sent();
             if sent >= to || until.is_some_and(Gate::is_open) {
                 return true;
             }
@@ -437,7 +398,7 @@ impl Actor<'_> {
             match net::write_now(self.stream, &block[held.clone()]) {
                 Moved::Bytes(count) => {
                     held.start += count;
-                    self.progress.sent.fetch_add(count as u64, SeqCst);
+                    self.progress.lock().sent += count as u64;
                 }
                 Moved::Nothing => {
                     let gates = [&self.shared.stop, until.unwrap_or(&self.shared.stop)];
@@ -450,14 +411,14 @@ impl Actor<'_> {
 
     fn send_paced(&self, response: &Wire, to: u64, block: u64, pause: Duration) -> bool {
         let to = to.min(response.len());
-        while self.progress.sent() < to {
-            let next = (self.progress.sent() + block).min(to);
+        while self.sent() < to {
+            let next = (self.sent() + block).min(to);
             if !self.send(response, next, None) {
                 return false;
             }
-            self.progress.pausing.store(true, SeqCst);
+            self.progress.lock().pausing = true;
             thread::sleep(pause);
-            self.progress.pausing.store(false, SeqCst);
+            self.progress.lock().pausing = false;
         }
         true
     }

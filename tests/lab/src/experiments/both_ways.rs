@@ -50,14 +50,13 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let mut rig = Rig::start(spec, vec![route.clone(), small_page()], story)?;
     let mut client = rig.silent_client(Window::Default, &route.request, &route.response)?;
     rig.tell(format!("Both ends send {} bytes before they read.", thousands(long)));
-    let all_sent = |backend: &Backend| newest_is(backend, &route, |newest| newest.sent() >= long);
+    let all_sent = |backend: &Backend| newest_is(backend, &route, |newest| newest.sent >= long);
     let ended = rig.pump(FOREVER, |backend| send_until(&mut client, || all_sent(backend)))?;
     let stuck = ended == Ended::Still;
     if stuck {
         serves_others(&mut rig, &route, &client)?;
     }
-    let received =
-        |backend: &Backend| newest_is(backend, &route, |newest| newest.upload().is_some());
+    let received = |backend: &Backend| newest_is(backend, &route, |newest| newest.upload.is_some());
     let moved = rig.pump(FOREVER, |backend| {
         let sent = rig::send(&mut client);
         let read = match client.is_complete() {
@@ -89,7 +88,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
 /// The two ends wait for each other, which is their own fault. But other clients must be served.
 fn serves_others(rig: &mut Rig, route: &Route, client: &Client) -> Result<(), Halt> {
     let by_client = thousands(client.sent());
-    let by_backend = rig.backend.asked_for(route.target).pop().map_or(0, |newest| newest.sent());
+    let by_backend = rig.backend.asked_for(route.target).pop().map_or(0, |newest| newest.sent);
     let by_backend = thousands(by_backend);
     rig.tell(format!(
         "Nothing moves: the client has sent {by_client} bytes, the backend {by_backend}."

@@ -44,7 +44,7 @@ pub fn stalled_client(rig: &mut Rig, route: &Route) -> Result<Client, Halt> {
     let client = rig.client(Window::Narrow, route)?;
     rig.tell(format!("The client asks for {} and does not read.", route.target));
     let begun = rig.pump(FOREVER, |backend| {
-        done_if(backend.asked_for(route.target).iter().any(|progress| progress.sent() > 0))
+        done_if(backend.asked_for(route.target).iter().any(|progress| progress.sent > 0))
     })?;
     if begun == Ended::Still {
         return Err(rig.frozen("the request never reached the backend").into());
@@ -56,10 +56,10 @@ pub fn stalled_client(rig: &mut Rig, route: &Route) -> Result<Client, Halt> {
 
 fn tell_whereabouts(rig: &Rig, route: &Route, client: &Client) {
     let Some(progress) = rig.backend.asked_for(route.target).pop() else { return };
-    let place = rig.whereabouts(progress.sent(), progress.peer_port(), client);
+    let place = rig.whereabouts(&progress, client);
     rig.tell(format!(
         "Nothing moves any more. The backend has sent {} bytes: {place}.",
-        thousands(progress.sent())
+        thousands(progress.sent)
     ));
 }
 
@@ -108,7 +108,7 @@ pub fn newest_is(backend: &Backend, route: &Route, is_so: impl FnOnce(&Progress)
 /// What the backend has received on a route.
 pub fn uploads(rig: &Rig, route: &Route) -> Vec<Transfer> {
     let connection = rig.backend.asked_for(route.target).pop();
-    let reading = connection.and_then(|progress| progress.upload());
+    let reading = connection.and_then(|progress| progress.upload);
     let transfer = |reading| Transfer { direction: Direction::Upload, reading, evidence: vec![] };
     reading.map(transfer).into_iter().collect()
 }

@@ -45,10 +45,10 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let mut waited_at = (0, Instant::now());
     let ended = rig.pump(FOREVER, |backend| {
         let Some(progress) = backend.asked_for(route.target).pop() else { return Attempt::Idle };
-        if progress.is_finished() {
+        if progress.is_finished {
             return Attempt::Done;
         }
-        let sent = progress.sent();
+        let sent = progress.sent;
         if sent != waited_at.0 {
             waited_at = (sent, Instant::now());
         }

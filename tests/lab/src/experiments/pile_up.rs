@@ -4,7 +4,7 @@ use super::Experiment;
 use super::common::{done_if, tell_received};
 use super::rig::{Ended, FOREVER, Halt, Rig, SETTLE, Story};
 use crate::arrived::verdict::{Kind, Transfer, Verdict};
-use crate::ends::backend::{Act, Gate, Progress, Route};
+use crate::ends::backend::{Act, Backend, Gate, Progress, Route};
 use crate::ends::client::Client;
 use crate::kernel::net::Window;
 use crate::numbers::size;
@@ -24,6 +24,8 @@ pub const EXPERIMENT: Experiment = Experiment {
         ends the proxy and with it everybody's connections.",
     run,
 };
+
+const TARGET: &str = "/endless";
 
 /// The most that the backend sends, in bytes.
 const MOST: u64 = 256 << 20;
@@ -50,56 +52,57 @@ struct Piled {
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let enough = Gate::new();
     let response = Wire::endless_response();
-    let route = Route::scripted("/endless", response.clone(), vec![Act::SendUntil(enough.clone())]);
+    let route = Route::scripted(TARGET, response.clone(), vec![Act::SendUntil(enough.clone())]);
     let mut rig = Rig::start(spec, vec![route.clone()], story)?;
     let before_kib = rig.proxy.full_vitals().memory_kib;
     rig.tell("The backend sends without end; the client does not read.");
     let mut client = rig.client(Window::Default, &route)?;
     rig.until_asked(&route)?;
-    let progress = rig.backend.asked_for(route.target).pop().expect("asked for just now");
-    let piled = pile_up(&mut rig, &progress, &client, before_kib)?;
+    let piled = pile_up(&mut rig, &client, before_kib)?;
     rig.tell("The backend comes to an end, and the client reads everything.");
     enough.open();
     let ended = rig.drain(&mut client, FOREVER)?;
     tell_received(&rig, &client);
     // If the proxy closed early, the backend may never have ended its response. Then only what it has
     // sent can have arrived.
-    let ended_well = progress.is_finished() && !progress.is_broken();
-    let sent = if ended_well { response.len() } else { progress.sent() };
+    let progress = newest(&rig.backend);
+    let ended_well = progress.is_finished && !progress.is_broken;
+    let sent = if ended_well { response.len() } else { progress.sent };
     let transfer = rig.judge_up_to(client, ended, sent)?;
     rig.conclude(judge(transfer, &piled))
 }
 
+/// How far the only connection has come.
+fn newest(backend: &Backend) -> Progress {
+    backend.asked_for(TARGET).pop().expect("it was asked for at the beginning")
+}
+
 /// Lets the backend send until the proxy takes no more, or has taken enough to tell where it puts it.
-fn pile_up(
-    rig: &mut Rig,
-    progress: &Progress,
-    client: &Client,
-    before_kib: u64,
-) -> Result<Piled, Halt> {
+fn pile_up(rig: &mut Rig, client: &Client, before_kib: u64) -> Result<Piled, Halt> {
     let begun = Instant::now();
     let mut stopped = false;
     loop {
         // The queues are read first: what is in none of them was taken before we look at memory.
-        let place = rig.whereabouts(progress.sent(), progress.peer_port(), client);
+        let progress = newest(&rig.backend);
+        let place = rig.whereabouts(&progress, client);
         let grown = rig.proxy.full_vitals().memory_kib.saturating_sub(before_kib) * 1024;
         let inside = place.inside_proxy;
         let in_memory = grown >= inside / 2;
         if stopped
             || (in_memory && grown >= GREW)
             || (!in_memory && inside >= VANISHED)
-            || progress.sent() >= MOST
-            || progress.is_finished()
+            || progress.sent >= MOST
+            || progress.is_finished
             || begun.elapsed() > LONG_ENOUGH
         {
-            let (sent, grew) = (size(progress.sent()), size(grown));
+            let (sent, grew) = (size(progress.sent), size(grown));
             rig.tell(format!("{sent} sent: {place}. Its memory grew by {grew}."));
             return Ok(Piled { stopped, inside, grown });
         }
         // A look at memory again after every 4 MiB, or when nothing moves any more.
-        let next = progress.sent() + (4 << 20);
-        let ended =
-            rig.pump(SETTLE, |_| done_if(progress.sent() >= next || progress.is_finished()))?;
+        let next = progress.sent + (4 << 20);
+        let is_next = |progress: Progress| progress.sent >= next || progress.is_finished;
+        let ended = rig.pump(SETTLE, |backend| done_if(is_next(newest(backend))))?;
         stopped = ended == Ended::Still;
     }
 }

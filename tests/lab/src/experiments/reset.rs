@@ -88,7 +88,7 @@ fn reset_one(rig: &mut Rig, big: &Route, round: usize) -> Result<(), Halt> {
     let client = rig.client(Window::Small, big)?;
     let begun = rig.pump(FOREVER, |backend| {
         let asked = backend.asked_for(big.target);
-        done_if(asked.len() == round && asked[round - 1].sent() > 0)
+        done_if(asked.len() == round && asked[round - 1].sent > 0)
     })?;
     if begun == Ended::Still {
         let before = round - 1;

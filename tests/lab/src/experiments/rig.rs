@@ -14,7 +14,7 @@ use super::stillness::{Look, Watch};
 use crate::arrived::http::Reached;
 use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
 use crate::ends::Attempt;
-use crate::ends::backend::{Backend, Route};
+use crate::ends::backend::{Backend, Progress, Route};
 use crate::ends::client::Client;
 use crate::kernel::net::{Moved, Window};
 use crate::kernel::procfs::{self, LISTEN, Socket, Tables};
@@ -323,9 +323,9 @@ impl Rig {
             .sum()
     }
 
-    /// Where the bytes of a download are. The backend has sent `sent` of them on its connection to the
-    /// proxy's port `proxy_port`.
-    pub fn whereabouts(&self, sent: u64, proxy_port: u16, client: &Client) -> Whereabouts {
+    /// Where the bytes of a download are, as far as its connection to the backend has come.
+    pub fn whereabouts(&self, progress: &Progress, client: &Client) -> Whereabouts {
+        let proxy_port = progress.peer_port;
         let client_port = client.port().unwrap_or(0);
         let (front, back) = (self.proxy.address.port(), self.backend.address.port());
         let mut place = Whereabouts { delivered: client.received(), ..Whereabouts::default() };
@@ -342,7 +342,7 @@ impl Rig {
             }
         }
         let elsewhere = place.before_proxy + place.after_proxy + place.delivered;
-        place.inside_proxy = sent.saturating_sub(elsewhere);
+        place.inside_proxy = progress.sent.saturating_sub(elsewhere);
         place
     }
 

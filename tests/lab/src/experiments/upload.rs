@@ -39,8 +39,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     ));
     rig.tell("The backend begins to read.");
     read.open();
-    let received =
-        |backend: &Backend| newest_is(backend, &route, |newest| newest.upload().is_some());
+    let received = |backend: &Backend| newest_is(backend, &route, |newest| newest.upload.is_some());
     let mut ended = rig.pump(FOREVER, |backend| send_until(&mut client, || received(backend)))?;
     if ended == Ended::Still && rig.queued() == 0 && client.has_sent_all() {
         // The client is done and the queues are empty: what has not come by now never will. The
