@@ -55,8 +55,8 @@ fn badges_and_tables_say_what_the_manifests_say() {
                         assert!(html.contains(&format!(">{}<", mark.words())), "{place}: {html}");
                     }
                 }
-                Directive::Matrix { step: Some(name) } => {
-                    let html = verdicts::matrix_of(step(&name)).into_string();
+                Directive::Matrix { step: name } => {
+                    let html = verdicts::matrix(step(&name)).into_string();
                     for kind in experiments::ALL.iter().flat_map(|one| expected(one, &name)) {
                         let words = format!(">{}</span>", kind.word());
                         assert!(html.contains(&words), "{place}: {words} of {name}");

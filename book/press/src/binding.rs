@@ -5,18 +5,21 @@
 //! out, expanded, on stdout.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, Once};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use mdbook_driver::MDBook;
 use mdbook_driver::book::{Book, SectionNumber};
 use mdbook_driver::config::Config;
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::output::Output;
 use crate::page::{chapter_number, expand};
-use crate::{Problem, Project, output};
+use crate::{Problem, Project};
 
 /// Builds the pages into `destination`, which is replaced as a whole, or left alone if nothing came
 /// of it. Returns what mdBook warned of.
@@ -29,13 +32,12 @@ pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
         .tempdir_in(parent)
         .with_context(|| format!("creating a directory in {}", parent.display()))?;
     let pages = fresh.path().join("new");
-    let (result, warnings) = listening(|| {
+    let ((), warnings) = listening(|| {
         let mut book = load(project, &pages)?;
         // In the place of the command that book.toml has under the same name.
         book.with_preprocessor(Expansion { project: project.clone() });
         book.build()
-    });
-    result?;
+    })?;
     if destination.exists() {
         let old = fresh.path().join("old");
         fs::rename(destination, old)
@@ -134,45 +136,25 @@ pub fn settings(project: &Project) -> Vec<Problem> {
     problems
 }
 
-/// What mdBook warned of in the build that goes on. It has no other way of telling that something
-/// is missing.
-static SAID: Mutex<String> = Mutex::new(String::new());
-static LISTEN: Once = Once::new();
-/// One build at a time: nobody could tell whose warnings are heard.
-static BUILDING: Mutex<()> = Mutex::new(());
-
-/// Takes down what the subscriber writes.
-struct Notes;
-
-impl io::Write for Notes {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let mut said = SAID.lock().unwrap_or_else(|poison| poison.into_inner());
-        said.push_str(&String::from_utf8_lossy(text));
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs `work` and returns what was warned of meanwhile, a line each.
-fn listening<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
-    // For the whole process, because a renderer may work in threads of its own.
-    LISTEN.call_once(|| {
-        tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-            .without_time()
-            .with_target(false)
-            .with_level(false)
-            .with_writer(|| Notes)
-            .init();
-    });
-    let _alone = BUILDING.lock().unwrap_or_else(|poison| poison.into_inner());
-    let said = || std::mem::take(&mut *SAID.lock().unwrap_or_else(|poison| poison.into_inner()));
-    said();
-    let result = work();
-    (result, said().lines().map(str::to_string).collect())
+/// Runs `work` and returns what mdBook warned of meanwhile, a line each. It has no other way of
+/// telling that something is missing.
+fn listening<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<String>)> {
+    let mut notes = tempfile::tempfile().context("creating a file for mdBook's warnings")?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .without_time()
+        .with_target(false)
+        .with_level(false)
+        .with_writer(Arc::new(notes.try_clone()?));
+    let made = {
+        // Only in this thread: others may build another book.
+        let _listening = subscriber.finish().set_default();
+        work()?
+    };
+    let mut said = String::new();
+    notes.rewind()?;
+    notes.read_to_string(&mut said)?;
+    Ok((made, said.lines().map(str::to_string).collect()))
 }
 
 /// Everything that is wrong with the book and with the pages made from it: one line each.
@@ -185,12 +167,12 @@ pub fn check(project: &Project) -> Result<Vec<String>> {
     match build(project, &pages) {
         Ok(warnings) => {
             lines.extend(warnings.iter().map(|warning| format!("mdBook warns: {warning}")));
-            let problems = output::check(project, &pages)?;
+            let problems = Output::read(project, &pages)?.problems()?;
             lines.extend(problems.iter().map(ToString::to_string));
         }
         // The pages that are missing have been named.
         Err(_) if !lines.is_empty() => {}
-        Err(error) => bail!(error),
+        Err(error) => return Err(error),
     }
     Ok(lines)
 }

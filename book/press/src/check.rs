@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use lab::ladder::Ladder;
-use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
+use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
+use regex::Regex;
 
 use crate::directive::Directive;
-use crate::page::{self, chapter_number, markdown_options};
+use crate::page::{self, chapter_number, line_at, markdown_options};
+use crate::rules::Complain;
 use crate::transcript::Transcript;
 use crate::{Problem, Project, diff, rules, sim, tree, verdicts};
 
@@ -33,14 +35,11 @@ pub fn check(project: &Project) -> Report {
         typed_code(&text, &mut complain);
         typed_counts(&text, &ladder, &mut complain);
         let page = page::expand(project, &name, &text);
-        match tree::facts(&page) {
-            Err((line, message)) => complain(line, message),
-            // What is said in the place of a directive that failed would be judged too.
-            Ok(facts) if page.problems.is_empty() => {
-                facts.wrong.iter().for_each(|(line, message)| complain(*line, message.clone()));
-                rules::judge(&name, &facts, &mut complain);
-            }
-            Ok(_) => {}
+        // What is said in the place of a directive that failed would be judged too.
+        if page.problems.is_empty()
+            && let Some(outline) = tree::outline(&page.markdown, &mut complain)
+        {
+            rules::judge(&name, &outline, &mut complain);
         }
         report.problems.extend(page.problems);
         report.directives.insert(name, page.directives);
@@ -62,58 +61,34 @@ pub fn pages(project: &Project) -> Vec<String> {
     summary(project, &mut vec![])
 }
 
-/// The line at a byte, counted from 1.
-fn line_of(text: &str, at: usize) -> usize {
-    text[..at].matches('\n').count() + 1
-}
-
 /// The pages that `SUMMARY.md` names: each once, the chapters in their order, none left out.
 fn summary(project: &Project, problems: &mut Vec<Problem>) -> Vec<String> {
     let path = "book/src/SUMMARY.md";
-    let text = match project.read(path) {
-        Ok(text) => text,
-        Err(message) => {
-            problems.push(Problem::new(path, 0, message));
-            return vec![];
-        }
-    };
+    let text = project.read(path).unwrap_or_else(|message| {
+        problems.push(Problem::new(path, 0, message));
+        String::new()
+    });
+    let entry = Regex::new(r"^\s*(- )?\[.*\]\((.*)\)\s*$").expect("a pattern");
     let mut pages: Vec<String> = Vec::new();
-    let mut last_number = 0;
-    let mut lists = 0;
-    for (event, range) in Parser::new(&text).into_offset_iter() {
-        let mut complain =
-            |message| problems.push(Problem::new(path, line_of(&text, range.start), message));
-        let name = match event {
-            Event::Start(Tag::List(_)) => {
-                lists += 1;
-                continue;
-            }
-            Event::End(TagEnd::List(_)) => {
-                lists -= 1;
-                continue;
-            }
-            Event::Start(Tag::Link { dest_url, .. }) => dest_url.to_string(),
-            _ => continue,
-        };
-        if name.is_empty() {
-            complain("a chapter without a file".to_string());
-            continue;
-        }
-        if !project.root().join("book/src").join(&name).is_file() {
+    let mut next = 1;
+    for (at, line) in text.lines().enumerate() {
+        let Some(found) = entry.captures(line) else { continue };
+        let (in_list, name) = (found.get(1).is_some(), &found[2]);
+        let mut complain = |message| problems.push(Problem::new(path, at + 1, message));
+        if !project.root().join("book/src").join(name).is_file() {
             complain(format!("there is no page book/src/{name}"));
         }
-        if pages.contains(&name) {
+        if pages.iter().any(|page| page == name) {
             complain(format!("{name} is listed twice"));
         }
-        if let Some(number) = chapter_number(&name) {
-            let next = last_number + 1;
-            // Only what stands in a list has a number.
-            if number != next || lists == 0 {
+        if let Some(number) = chapter_number(name) {
+            // mdBook gives numbers only to what stands in a list.
+            if number != next || !in_list {
                 complain(format!("{name} is chapter {number}, in a place for chapter {next}"));
             }
-            last_number = number;
+            next = number + 1;
         }
-        pages.push(name);
+        pages.push(name.to_string());
     }
     for name in project.files("book/src", "md") {
         if name != "SUMMARY" && !pages.contains(&format!("{name}.md")) {
@@ -125,7 +100,7 @@ fn summary(project: &Project, problems: &mut Vec<Problem>) -> Vec<String> {
 }
 
 /// Code, diffs and output that somebody typed instead of naming where they come from.
-fn typed_code(text: &str, complain: &mut dyn FnMut(usize, String)) {
+fn typed_code(text: &str, complain: Complain) {
     for (event, range) in Parser::new_ext(text, markdown_options()).into_offset_iter() {
         let what = match event {
             Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
@@ -144,13 +119,13 @@ fn typed_code(text: &str, complain: &mut dyn FnMut(usize, String)) {
             }
             _ => continue,
         };
-        complain(line_of(text, range.start), what.into());
+        complain(line_at(text, range.start), what.into());
     }
 }
 
 /// "thirteen experiments" that somebody typed. Two may be any two; four steps may be any four,
 /// unless there are four.
-fn typed_counts(text: &str, ladder: &Ladder, complain: &mut dyn FnMut(usize, String)) {
+fn typed_counts(text: &str, ladder: &Ladder, complain: Complain) {
     let lines = text.lines().enumerate();
     let words: Vec<(usize, &str)> = lines
         .flat_map(|(at, line)| line.split_whitespace().map(move |word| (at + 1, word)))

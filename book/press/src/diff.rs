@@ -25,8 +25,10 @@ pub enum DiffLine {
 /// A fold says at which line of the new file, and in which item, it goes on; with `in_one_item` it
 /// does not, because the lines of an item have other numbers than those of its file.
 pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
+    let [old_lines, new_lines] = [old, new].map(|text| text.lines().collect::<Vec<_>>());
     // Not the shortest diff but one that keeps whole functions together: it is read by people.
-    let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(old, new);
+    let diff =
+        TextDiff::configure().algorithm(Algorithm::Patience).diff_slices(&old_lines, &new_lines);
     let items = source::items(new);
     let mut lines = Vec::new();
     let mut shown = 0;
@@ -35,8 +37,7 @@ pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
         let (from, old_from) = (first.new_range().start, first.old_range().start);
         // A fold of one line would take as much room as the line.
         if old_from == shown + 1 {
-            let line = diff.old_slice(shown).unwrap_or("");
-            lines.push(DiffLine::Same(line.trim_end_matches('\n').to_string()));
+            lines.push(DiffLine::Same(old_lines[shown].to_string()));
         } else if old_from > shown {
             // The change, not the context before it, says where we are.
             let change = group.iter().find(|op| op.tag() != similar::DiffTag::Equal);
@@ -51,7 +52,7 @@ pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
         }
         for op in &group {
             for change in diff.iter_changes(op) {
-                let text = change.value().trim_end_matches('\n').to_string();
+                let text = change.value().to_string();
                 lines.push(match change.tag() {
                     ChangeTag::Equal => DiffLine::Same(text),
                     ChangeTag::Insert => DiffLine::Added(text),

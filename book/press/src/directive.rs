@@ -2,6 +2,7 @@
 //!
 //! A wrong name, attribute or quotation mark is an error. It never becomes a piece of text.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -22,8 +23,8 @@ pub enum Directive {
     Transcript { name: String, caption: String },
     /// A picture.
     Figure { file: String, alt: String, caption: String },
-    /// What every step does in every experiment, or one step.
-    Matrix { step: Option<String> },
+    /// What one step does in every experiment.
+    Matrix { step: String },
     /// The verdict over a step in a word or two.
     Badge { step: String },
     /// The simulator.
@@ -45,31 +46,26 @@ impl Directive {
     }
 }
 
-static WHOLE: LazyLock<Regex> = LazyLock::new(|| {
-    let attribute = r#"[ \t]+[a-z]+="(?:[^"\\]|\\.)*""#;
-    Regex::new(&format!(r"^\{{\{{#([A-Za-z]+)((?:{attribute})*)[ \t]*\}}\}}")).expect("a pattern")
+static DIRECTIVE: LazyLock<Regex> = LazyLock::new(|| {
+    let attribute = r#"[ \t]+[a-z]+="(?:[^"\\\n]|\\.)*""#;
+    let sound = format!(r"([A-Za-z]+)((?:{attribute})*)[ \t]*\}}\}}");
+    Regex::new(&format!(r"\{{\{{#(?:{sound}|[^\n]*?(?:\}}\}}|\n|$))")).expect("a pattern")
 });
 static ATTRIBUTE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"([a-z]+)="((?:[^"\\]|\\.)*)""#).expect("a pattern"));
 
-/// Reads the directive that `text` begins with; `text` begins with `{{#`.
-///
-/// Returns it together with its length in bytes. An error comes with the length to skip.
-pub fn parse(text: &str) -> Result<(Directive, usize), (String, usize)> {
-    let line = text.lines().next().unwrap_or("");
-    let Some(found) = WHOLE.captures(line) else {
-        let skip = line.find("}}").map_or(line.len(), |at| at + 2);
-        let name = line[3..].split([' ', '\t', '}']).next().unwrap_or("");
-        return Err((
-            format!("{{{{#{name}: a directive is {{{{#name key=\"value\" …}}}}, on one line"),
-            skip,
-        ));
-    };
-    let (name, length) = (&found[1], found[0].len());
-    match build(name, &found[2]) {
-        Ok(directive) => Ok((directive, length)),
-        Err(message) => Err((format!("{{{{#{name}: {message}"), length)),
-    }
+/// All directives of a page: where they stand, and what they ask for or what is wrong with them.
+pub fn find(page: &str) -> impl Iterator<Item = (Range<usize>, Result<Directive, String>)> {
+    DIRECTIVE.captures_iter(page).map(|found| {
+        let text = found[0].trim_end();
+        let range = found.get_match().start()..found.get_match().start() + text.len();
+        let (Some(name), Some(attributes)) = (found.get(1), found.get(2)) else {
+            let message = format!("{text} is no {{{{#name key=\"value\" …}}}} on one line");
+            return (range, Err(message));
+        };
+        let directive = build(name.as_str(), attributes.as_str());
+        (range, directive.map_err(|message| format!("{{{{#{}: {message}", name.as_str())))
+    })
 }
 
 fn build(name: &str, attributes: &str) -> Result<Directive, String> {
@@ -87,14 +83,11 @@ fn build(name: &str, attributes: &str) -> Result<Directive, String> {
     let variant = match name {
         "diff" if given.contains_key("answer") => "answer",
         "Count" => "count",
-        "answer" => return Err("write {{#diff answer=\"…\"".into()),
         name => name,
     };
-    let mut directive = serde_json::from_value(Value::Object(Map::from_iter([(
-        variant.to_string(),
-        Value::Object(given),
-    )])))
-    .map_err(|error| error.to_string())?;
+    // As serde writes an enum: {"variant": {"field": "value"}}.
+    let written = Value::from_iter([(variant, Value::Object(given))]);
+    let mut directive = serde_json::from_value(written).map_err(|error| error.to_string())?;
     if let Directive::Count { capital, .. } = &mut directive {
         *capital = name == "Count";
     }

@@ -6,48 +6,35 @@
 //! page can disagree with what it talks about; at worst a page names something that is not there,
 //! and that is a [`Problem`] with a file and a line.
 //!
-//! | module | what it knows |
-//! |---|---|
-//! | [`directive`] | the directives and their attributes |
-//! | [`page`] | one page, expanded |
-//! | [`source`] | items of Rust files |
-//! | [`diff`] | diffs between two texts, folded; the patches of answers |
-//! | [`transcript`] | the files of `book/transcripts` |
-//! | [`figure`] | pictures, inlined |
-//! | [`verdicts`] | badges, tables and counts made from the laboratory's matrix |
-//! | [`sim`] | the simulator's place on a page, with a table for those who cannot run it |
-//! | [`tree`] | an expanded page as a tree of elements |
-//! | [`rules`] | what must be true of a page by itself |
-//! | [`check`] | all pages, judged |
-//!
-//! None of these needs mdBook, so the tests of the workbook use them without compiling it. With the
-//! feature `book` come the modules that do: `binding` (mdBook, with the press in front of it),
-//! `output` (the finished pages, judged) and `serve` (the pages on 127.0.0.1).
+//! Most modules know nothing of mdBook, so the tests of the workbook use them without compiling it.
+//! With the feature `book` come those that do.
 #![cfg(target_os = "linux")]
 
-#[cfg(feature = "book")]
-pub mod binding;
 pub mod check;
 pub mod diff;
 pub mod directive;
 pub mod figure;
 mod html;
-#[cfg(feature = "book")]
-pub mod output;
 pub mod page;
 pub mod rules;
-#[cfg(feature = "book")]
-pub mod serve;
 pub mod sim;
 pub mod source;
 pub mod transcript;
 pub mod tree;
 pub mod verdicts;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "book")]
+pub mod binding;
+#[cfg(feature = "book")]
+pub mod output;
+#[cfg(feature = "book")]
+pub mod serve;
 
-use lab::ladder::Ladder;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+use std::{fmt, fs};
+
+use lab::ladder::{Ladder, Step};
 
 /// Something wrong with the book, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +51,22 @@ impl Problem {
     /// A problem in this line of this file.
     pub fn new(file: impl Into<PathBuf>, line: usize, message: impl Into<String>) -> Problem {
         Problem { file: file.into(), line, message: message.into() }
+    }
+
+    /// A message that is about no file becomes one about this line. One that is about a file keeps
+    /// its place, and names the line too.
+    pub fn noticed_in(self, file: &str, line: usize) -> Problem {
+        if self.file.as_os_str().is_empty() {
+            return Problem::new(file, line, self.message);
+        }
+        Problem { message: format!("{} (shown in {file}:{line})", self.message), ..self }
+    }
+}
+
+impl From<String> for Problem {
+    /// A message that is about no file: it is for whoever notices it to say where.
+    fn from(message: String) -> Problem {
+        Problem::new("", 0, message)
     }
 }
 
@@ -96,17 +99,22 @@ impl Project {
 
     /// Reads a file of the project, named as seen from its root; an error says what was wrong.
     pub fn read(&self, path: &str) -> Result<String, String> {
-        let inside = Path::new(path).components();
-        if !inside.clone().all(|part| matches!(part, std::path::Component::Normal(_))) {
+        if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(format!("{path} is not a path inside the project"));
         }
-        match std::fs::read_to_string(self.root.join(path)) {
-            Ok(text) => Ok(text.replace("\r\n", "\n")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(format!("there is no file {path}"))
-            }
-            Err(error) => Err(format!("{path} cannot be read: {error}")),
-        }
+        let text =
+            fs::read_to_string(self.root.join(path)).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => format!("there is no file {path}"),
+                _ => format!("{path} cannot be read: {error}"),
+            })?;
+        Ok(text.replace("\r\n", "\n"))
+    }
+
+    /// The step of this name.
+    pub fn step(&self, name: &str) -> Result<Step, Problem> {
+        let ladder = self.ladder()?;
+        let none = || format!("there is no step {name}; there are {}", ladder.names());
+        Ok(ladder.step(name).ok_or_else(none)?.clone())
     }
 
     /// The steps, as their manifests describe them.
@@ -120,7 +128,7 @@ impl Project {
     /// The names of the files in a directory that have this extension, without it, in order. A
     /// directory that is not there has none.
     pub fn files(&self, directory: &str, extension: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
         let paths = entries.map(|entry| entry.path());
         let mut names: Vec<String> = paths
             .filter(|path| path.extension().is_some_and(|given| given == extension))

@@ -1,15 +1,16 @@
 //! `cargo book`: builds the book, serves it, checks it. And the preprocessor of stock mdBook.
 #![cfg(target_os = "linux")]
 
+use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use press::output::Output;
 use press::serve::{self, Changes};
-use press::{Project, binding, check, output};
+use press::{Project, binding, check};
 
 /// Builds the book and serves it on 127.0.0.1, up to date with every change.
 #[derive(Parser)]
@@ -36,47 +37,32 @@ enum Task {
     /// Started by mdBook itself, which book/book.toml tells to do so.
     #[command(hide = true)]
     Preprocess {
-        #[command(subcommand)]
-        question: Option<Question>,
+        /// `supports RENDERER`, which mdBook asks first: there is something to do for any.
+        question: Vec<String>,
     },
-}
-
-/// What mdBook asks before it hands over the book.
-#[derive(Subcommand)]
-enum Question {
-    /// Whether there is something to do for this renderer: there is for any.
-    Supports { renderer: String },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let project = Project::new(root());
-    let result = match arguments.task {
+    let project = Project::new(lab::ladder::root());
+    let good = match arguments.task {
         None => read(&project, arguments.port, arguments.open),
         Some(Task::Build) => build(&project),
         Some(Task::Check) => examine(&project),
         Some(Task::Links) => links(&project),
-        Some(Task::Preprocess { question: Some(Question::Supports { .. }) }) => {
-            Ok(ExitCode::SUCCESS)
+        Some(Task::Preprocess { question }) if !question.is_empty() => Ok(true),
+        Some(Task::Preprocess { .. }) => {
+            binding::preprocess().map(|problems| complain(&problems) == 0)
         }
-        Some(Task::Preprocess { question: None }) => preprocess(),
     };
-    match result {
-        Ok(code) => code,
+    match good {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            complain(&[format!("{error:#}")]);
             ExitCode::FAILURE
         }
     }
-}
-
-/// The root of the project: cargo says where the press lies, and so does the compiler.
-fn root() -> PathBuf {
-    let press = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map(PathBuf::from)
-        .filter(|directory| directory.ends_with("book/press"))
-        .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    press.ancestors().nth(2).unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// A line on stdout. Whoever reads it may have gone, as `head` does.
@@ -84,61 +70,50 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+/// Lines on stderr; returns how many.
+fn complain<T: Display>(lines: &[T]) -> usize {
+    for line in lines {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    lines.len()
 }
 
-fn code(good: bool) -> ExitCode {
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Names what is wrong without building the book; returns how much.
+fn report(project: &Project) -> usize {
+    complain(&binding::settings(project)) + complain(&check::check(project).problems)
 }
 
-/// What is wrong, a line each. Returns whether there is anything.
-fn report(project: &Project) -> bool {
-    let mut problems = binding::settings(project);
-    problems.extend(check::check(project).problems);
-    problems.iter().for_each(|problem| complain(&problem.to_string()));
-    !problems.is_empty()
-}
-
-fn build(project: &Project) -> Result<ExitCode> {
+fn build(project: &Project) -> Result<bool> {
     let wrong = report(project);
     let pages = serve::destination(project);
     let warnings = binding::build(project, &pages)?;
-    warnings.iter().for_each(|warning| complain(&format!("mdBook warns: {warning}")));
+    let warned = warnings.iter().map(|warning| format!("mdBook warns: {warning}"));
+    let warned = complain(&warned.collect::<Vec<_>>());
     say(&format!("The book is in {}", pages.join("index.html").display()));
     // The pages are there, with the faults shown where they are: somebody may want to look.
-    Ok(code(!wrong && warnings.is_empty()))
+    Ok(wrong + warned == 0)
 }
 
-fn examine(project: &Project) -> Result<ExitCode> {
-    let problems = binding::check(project)?;
-    problems.iter().for_each(|problem| complain(problem));
-    match problems.len() {
+fn examine(project: &Project) -> Result<bool> {
+    let wrong = complain(&binding::check(project)?);
+    match wrong {
         0 => say(&format!("Nothing wrong with {} pages.", check::pages(project).len())),
-        1 => complain("1 problem."),
-        count => complain(&format!("{count} problems.")),
+        count => drop(complain(&[format!("Problems: {count}")])),
     }
-    Ok(code(problems.is_empty()))
+    Ok(wrong == 0)
 }
 
-fn links(project: &Project) -> Result<ExitCode> {
-    let directory = tempfile::tempdir().context("creating a directory for the pages")?;
-    let pages = directory.path().join("pages");
+fn links(project: &Project) -> Result<bool> {
+    let pages = serve::destination(project);
     binding::build(project, &pages)?;
-    for (url, places) in output::external(project, &pages)? {
+    for (url, places) in Output::read(project, &pages)?.external() {
         say(&format!("{url}  {}", places.into_iter().collect::<Vec<_>>().join(" ")));
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn preprocess() -> Result<ExitCode> {
-    let problems = binding::preprocess()?;
-    problems.iter().for_each(|problem| complain(&problem.to_string()));
-    Ok(code(problems.is_empty()))
+    Ok(true)
 }
 
 /// Builds, serves, and builds again whenever something changes.
-fn read(project: &Project, port: u16, open: bool) -> Result<ExitCode> {
+fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
     let changes = Changes::watch(project)?;
     let directory = serve::destination(project);
     // A book with faults can be read: they stand where they are, in bold.
@@ -152,20 +127,22 @@ fn read(project: &Project, port: u16, open: bool) -> Result<ExitCode> {
     let url = format!("http://{address}/");
     say(&format!("The book is at {url} and follows every change. Ctrl-C ends it."));
     if open && let Err(error) = opener::open_browser(&url) {
-        complain(&format!("No browser was opened: {error}."));
+        complain(&[format!("No browser was opened: {error}.")]);
     }
     let (router, reloader) = serve::pages(&directory);
     thread::spawn(move || {
         if let Err(error) = serve::serve(listener, router) {
-            complain(&format!("The server has ended: {error:#}"));
+            complain(&[format!("The server has ended: {error:#}")]);
         }
     });
     while changes.next().is_some() {
         report(project);
         match binding::build(project, &directory) {
             Ok(_) => reloader.reload(),
-            Err(error) => complain(&format!("Still showing the pages from before: {error:#}")),
+            Err(error) => {
+                complain(&[format!("Still showing the pages from before: {error:#}")]);
+            }
         }
     }
-    Ok(ExitCode::FAILURE)
+    Ok(false)
 }

@@ -1,5 +1,6 @@
 //! One page of the book, with its directives replaced by what they stand for.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use maud::{Markup, html};
@@ -9,8 +10,7 @@ use crate::diff::{self, DiffLine};
 use crate::directive::{self, Directive};
 use crate::html::{inline, one_line};
 use crate::transcript::{TerminalLine, Transcript};
-use crate::verdicts::{self, step_badge};
-use crate::{Problem, Project, figure, sim, source};
+use crate::{Problem, Project, figure, sim, source, verdicts};
 
 /// The Markdown that mdBook reads with the settings of `book.toml`.
 pub fn markdown_options() -> Options {
@@ -39,22 +39,17 @@ pub fn short_name(file: &str) -> String {
 /// A page with its directives expanded.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The Markdown that remains for mdBook.
+    /// The Markdown that remains for mdBook, with as many lines as before.
     pub markdown: String,
-    /// For each line of it, the line of the page's file that it came from, counted from 1.
-    pub lines: Vec<usize>,
     /// The directives, each with its line.
     pub directives: Vec<(usize, Directive)>,
     /// What is wrong with them. Their places hold the message instead.
     pub problems: Vec<Problem>,
 }
 
-impl Page {
-    fn push(&mut self, line: &str, number: usize) {
-        self.markdown += line;
-        self.markdown.push('\n');
-        self.lines.push(number);
-    }
+/// The line at a byte of a text, counted from 1.
+pub fn line_at(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
 }
 
 /// Expands the page `file` of `book/src`.
@@ -62,59 +57,45 @@ pub fn expand(project: &Project, file: &str, text: &str) -> Page {
     let text = text.replace("\r\n", "\n");
     let path = format!("book/src/{file}");
     let examples = examples(&text);
-    let mut expander = Expander::new(project, file);
+    let mut expander = Expander { project, short: short_name(file), counts: HashMap::new() };
     let mut page = Page::default();
-    let mut start = 0;
-    for (at, line) in text.split('\n').enumerate() {
-        let number = at + 1;
-        let mut expanded = String::new();
-        let mut block = false;
-        let mut done = 0;
-        for (begin, _) in line.match_indices("{{#") {
-            let is_example = examples.iter().any(|range| range.contains(&(start + begin)));
-            // `begin < done`: inside the value of an attribute of the directive before.
-            if is_example || begin < done {
-                continue;
+    let mut done = 0;
+    for (range, directive) in directive::find(&text) {
+        if examples.iter().any(|example| example.contains(&range.start)) {
+            continue;
+        }
+        let line = line_at(&text, range.start);
+        let made = directive.map_err(Problem::from).and_then(|directive| {
+            page.directives.push((line, directive.clone()));
+            if !directive.is_inline() && !is_alone(&text, &range) {
+                let rule = "this directive must stand on a line of its own, between empty ones";
+                return Err(rule.to_string().into());
             }
-            expanded += &line[done..begin];
-            let (made, length) = match directive::parse(&line[begin..]) {
-                Err((message, length)) => (Err(message.into()), length),
-                Ok((directive, length)) => {
-                    let around = [&line[..begin], &line[begin + length..]];
-                    let alone = around.iter().all(|text| text.trim().is_empty());
-                    let made = if directive.is_inline() || alone {
-                        expander.make(&directive)
-                    } else {
-                        Err("this directive must stand on a line of its own".to_string().into())
-                    };
-                    block |= !directive.is_inline();
-                    page.directives.push((number, directive));
-                    (made, length)
-                }
-            };
-            match made {
-                Ok(made) => expanded += &one_line(made),
-                Err(wrong) => {
-                    let problem = wrong.at(&path, number);
-                    let words = html! { strong.press-error { (problem.to_string()) } };
-                    expanded += &words.into_string();
-                    page.problems.push(problem);
-                }
+            expander.make(&directive)
+        });
+        page.markdown += &text[done..range.start];
+        page.markdown += &match made {
+            Ok(markup) => one_line(markup),
+            Err(problem) => {
+                let problem = problem.noticed_in(&path, line);
+                let words = problem.to_string();
+                page.problems.push(problem);
+                one_line(html! { strong.press-error { (words) } })
             }
-            done = begin + length;
-        }
-        expanded += &line[done..];
-        // A block of HTML begins and ends at an empty line.
-        if block {
-            page.push("", number);
-        }
-        page.push(&expanded, number);
-        if block {
-            page.push("", number);
-        }
-        start += line.len() + 1;
+        };
+        done = range.end;
     }
+    page.markdown += &text[done..];
     page
+}
+
+/// Whether nothing but empty lines stands around a part of the text: only so does a block of HTML
+/// begin and end.
+fn is_alone(text: &str, range: &Range<usize>) -> bool {
+    let before = text[..range.start].trim_end_matches([' ', '\t']);
+    let after = text[range.end..].trim_start_matches([' ', '\t']);
+    (before.is_empty() || before.ends_with("\n\n"))
+        && (after.trim().is_empty() || after.starts_with("\n\n"))
 }
 
 /// Where code stands in a text: directives in it are examples.
@@ -122,37 +103,6 @@ fn examples(text: &str) -> Vec<Range<usize>> {
     let events = Parser::new_ext(text, markdown_options()).into_offset_iter();
     let code = |event: &Event| matches!(event, Event::Start(Tag::CodeBlock(_)) | Event::Code(_));
     events.filter(|(event, _)| code(event)).map(|(_, range)| range).collect()
-}
-
-/// What is wrong with a directive: with itself, or with the file that it names.
-enum Wrong {
-    Here(String),
-    There(Problem),
-}
-
-impl Wrong {
-    /// As a problem of the directive in this line of this page.
-    fn at(self, path: &str, line: usize) -> Problem {
-        match self {
-            Wrong::Here(message) => Problem::new(path, line, message),
-            Wrong::There(problem) => {
-                let message = format!("{} (shown in {path}:{line})", problem.message);
-                Problem { message, ..problem }
-            }
-        }
-    }
-}
-
-impl From<String> for Wrong {
-    fn from(message: String) -> Wrong {
-        Wrong::Here(message)
-    }
-}
-
-impl From<Problem> for Wrong {
-    fn from(problem: Problem) -> Wrong {
-        Wrong::There(problem)
-    }
 }
 
 /// A part of a file of the project, as listings and diffs show it.
@@ -164,25 +114,42 @@ fn part(project: &Project, file: &str, item: Option<&str>) -> Result<String, Str
     }
 }
 
-/// Makes what directives stand for, and counts it: listings have numbers, figures have ids.
+/// Makes what directives stand for.
 struct Expander<'a> {
     project: &'a Project,
     short: String,
-    listings: usize,
-    diffs: usize,
-    figures: usize,
-    terminals: Vec<String>,
+    /// How many there have been of each kind: listings have numbers, figures have ids.
+    counts: HashMap<String, usize>,
 }
 
-impl<'a> Expander<'a> {
-    fn new(project: &'a Project, file: &str) -> Expander<'a> {
-        let short = short_name(file);
-        Expander { project, short, listings: 0, diffs: 0, figures: 0, terminals: vec![] }
+impl Expander<'_> {
+    /// The number of the next one of this kind.
+    fn next(&mut self, kind: &str) -> usize {
+        *self.counts.entry(kind.into()).and_modify(|count| *count += 1).or_insert(1)
+    }
+
+    /// An id that no other figure of the book has: `listing-3-1`.
+    fn id(&mut self, kind: &str) -> String {
+        let count = self.next(kind);
+        format!("{kind}-{}-{count}", self.short)
+    }
+
+    /// A figure with code in it: `listing`, `diff` or `terminal`. `bar` stands above the code.
+    fn code(&self, id: &str, language: &str, bar: Markup, code: Markup, caption: &str) -> Markup {
+        let kind = id.split('-').next().unwrap_or(id);
+        let bar_class = if kind == "terminal" { "terminal-bar" } else { "listing-bar" };
+        html! {
+            figure class=(kind) id=(id) {
+                div class=(bar_class) { (bar) }
+                pre { code class=(language) { (code) } }
+                figcaption { (inline(caption)) }
+            }
+        }
     }
 
     /// The HTML for a directive.
-    fn make(&mut self, directive: &Directive) -> Result<Markup, Wrong> {
-        let ladder = || self.project.ladder();
+    fn make(&mut self, directive: &Directive) -> Result<Markup, Problem> {
+        let project = self.project;
         Ok(match directive {
             Directive::Listing { file, item, omit, caption } => {
                 self.listing(file, item.as_deref(), omit.as_deref(), caption)?
@@ -193,15 +160,12 @@ impl<'a> Expander<'a> {
             Directive::Answer { answer, caption } => self.answer(answer, caption)?,
             Directive::Transcript { name, caption } => self.transcript(name, caption)?,
             Directive::Figure { file, alt, caption } => self.figure(file, alt, caption)?,
-            Directive::Matrix { step: None } => verdicts::matrix(&ladder()?),
-            Directive::Matrix { step: Some(step) } => {
-                verdicts::matrix_of(verdicts::step(&ladder()?, step)?)
-            }
-            Directive::Badge { step } => verdicts::step_badge(verdicts::step(&ladder()?, step)?),
-            Directive::Sim { preset } => sim::element(&sim::presets(self.project)?, preset)?,
-            Directive::Ladder {} => verdicts::ladder_table(&ladder()?),
+            Directive::Matrix { step } => verdicts::matrix(&project.step(step)?),
+            Directive::Badge { step } => verdicts::step_badge(&project.step(step)?),
+            Directive::Sim { preset } => sim::element(&sim::presets(project)?, preset)?,
+            Directive::Ladder {} => verdicts::ladder_table(&project.ladder()?),
             Directive::Count { of, capital } => {
-                let words = verdicts::in_words(verdicts::count(&ladder()?, of)?);
+                let words = verdicts::in_words(verdicts::count(&project.ladder()?, of)?);
                 let words = if *capital { capitalized(&words) } else { words };
                 html! { (words) }
             }
@@ -214,8 +178,8 @@ impl<'a> Expander<'a> {
         item: Option<&str>,
         omit: Option<&str>,
         caption: &str,
-    ) -> Result<Markup, Wrong> {
-        self.listings += 1;
+    ) -> Result<Markup, Problem> {
+        let id = self.id("listing");
         let mut code = part(self.project, file, item)?;
         if let Some(omit) = omit {
             code = source::without(&code, omit).map_err(|message| format!("{file}: {message}"))?;
@@ -223,17 +187,21 @@ impl<'a> Expander<'a> {
         if code.trim().is_empty() {
             return Err(format!("{file}: the listing is empty").into());
         }
-        let number = format!("{}-{}", self.short, self.listings);
         let language = if file.ends_with(".rs") { "language-rust" } else { "nohighlight" };
-        Ok(html! {
-            figure.listing id=(format!("listing-{number}")) {
-                div.listing-bar {
-                    span.listing-number { "Listing " (capitalized(&number)) } " " (self.file_name(file))
-                }
-                pre { code class=(language) { (code) "\n" } }
-                figcaption { (inline(caption)) }
-            }
-        })
+        let bar = html! {
+            span.listing-number { "Listing " (capitalized(&id["listing-".len()..])) } " " (self.file_name(file))
+        };
+        Ok(self.code(&id, language, bar, html! { (code) "\n" }, caption))
+    }
+
+    /// The name of a file, and the badge of the step that it belongs to.
+    fn file_name(&self, file: &str) -> Markup {
+        let step = file.strip_prefix("steps/").and_then(|path| path.split('/').next());
+        let step = step.and_then(|step| self.project.step(step).ok());
+        html! {
+            span.listing-file { (file) }
+            @if let Some(step) = step { " " (verdicts::step_badge(&step)) }
+        }
     }
 
     fn diff(
@@ -241,18 +209,16 @@ impl<'a> Expander<'a> {
         [from, to]: [&str; 2],
         item: Option<&str>,
         caption: &str,
-    ) -> Result<Markup, Wrong> {
+    ) -> Result<Markup, Problem> {
         let files = [from, to].map(|step| format!("steps/{step}/main.rs"));
         let [old, new] = files.each_ref().map(|file| part(self.project, file, item));
         // An item may be new, or go away.
-        let [old, new] = match (old, new) {
-            (Ok(old), Ok(new)) => [old, new],
-            (Err(_), Ok(new)) if item.is_some() => [String::new(), new],
-            (Ok(old), Err(_)) if item.is_some() => [old, String::new()],
-            (Err(message), _) | (_, Err(message)) => return Err(message.into()),
+        let (old, new) = match (old, new) {
+            (Err(_), Ok(new)) if item.is_some() => (String::new(), new),
+            (Ok(old), Err(_)) if item.is_some() => (old, String::new()),
+            (old, new) => (old?, new?),
         };
-        let whole = |text: String| if text.is_empty() { text } else { text + "\n" };
-        let lines = diff::folded(&whole(old), &whole(new), item.is_some());
+        let lines = diff::folded(&old, &new, item.is_some());
         if lines.is_empty() {
             let what = item.map_or(String::new(), |item| format!(" in {item}"));
             return Err(format!("nothing differs between {from} and {to}{what}").into());
@@ -265,82 +231,56 @@ impl<'a> Expander<'a> {
         Ok(self.diff_figure(bar, &lines, caption))
     }
 
-    /// The name of a file, and the badge of the step that it belongs to.
-    fn file_name(&self, file: &str) -> Markup {
-        let step = file.strip_prefix("steps/").and_then(|path| path.split('/').next());
-        let ladder = self.project.ladder().unwrap_or_default();
-        html! {
-            span.listing-file { (file) }
-            @if let Some(step) = step.and_then(|step| ladder.step(step)) { " " (step_badge(step)) }
-        }
-    }
-
-    fn answer(&mut self, answer: &str, caption: &str) -> Result<Markup, Wrong> {
-        self.project.read(&format!("book/answers/{answer}.patch"))?;
+    fn answer(&mut self, answer: &str, caption: &str) -> Result<Markup, Problem> {
+        let file = format!("book/answers/{answer}.patch");
+        self.project.read(&file)?;
         let patched = diff::patched(self.project, answer)?;
         let bar = html! {
-            span.listing-file { (patched.file) }
-            code.apply { "git apply book/answers/" (answer) ".patch" }
+            span.listing-file { (patched.file) } code.apply { "git apply " (file) }
         };
         let lines = diff::folded(&patched.old, &patched.new, false);
         Ok(self.diff_figure(bar, &lines, caption))
     }
 
     fn diff_figure(&mut self, bar: Markup, lines: &[DiffLine], caption: &str) -> Markup {
-        self.diffs += 1;
-        html! {
-            figure.diff id=(format!("diff-{}-{}", self.short, self.diffs)) {
-                div.listing-bar { (bar) }
-                pre { code.language-rust { @for line in lines { @match line {
-                    DiffLine::Same(text) => {
-                        span.diff-line.diff-ctx { span.diff-sign { " " } (text) "\n" }
-                    },
-                    DiffLine::Added(text) => {
-                        ins.diff-line.diff-add { span.diff-sign { "+" } (text) "\n" }
-                    },
-                    DiffLine::Removed(text) => {
-                        del.diff-line.diff-del { span.diff-sign { "-" } (text) "\n" }
-                    },
-                    DiffLine::Fold(words) => span.diff-line.diff-fold { (words) "\n" },
-                } } } }
-                figcaption { (inline(caption)) }
-            }
-        }
+        let id = self.id("diff");
+        let code = html! { @for line in lines { @match line {
+            DiffLine::Same(text) => span.diff-line.diff-ctx { span.diff-sign { " " } (text) "\n" },
+            DiffLine::Added(text) => ins.diff-line.diff-add { span.diff-sign { "+" } (text) "\n" },
+            DiffLine::Removed(text) => del.diff-line.diff-del { span.diff-sign { "-" } (text) "\n" },
+            DiffLine::Fold(words) => span.diff-line.diff-fold { (words) "\n" },
+        } } };
+        self.code(&id, "language-rust", bar, code, caption)
     }
 
-    fn transcript(&mut self, name: &str, caption: &str) -> Result<Markup, Wrong> {
+    fn transcript(&mut self, name: &str, caption: &str) -> Result<Markup, Problem> {
         let file = format!("book/transcripts/{name}.txt");
         let transcript = Transcript::parse(&self.project.read(&file)?)
             .map_err(|(line, message)| Problem::new(&file, line, message))?;
-        self.terminals.push(name.to_string());
-        let id = match self.terminals.iter().filter(|other| *other == name).count() {
+        let id = match self.next(&file) {
             1 => format!("terminal-{name}"),
             again => format!("terminal-{name}-{again}"),
         };
-        Ok(html! {
-            figure.terminal id=(id) {
-                div.terminal-bar {
-                    span.terminal-title { (transcript.header("title").unwrap_or("Terminal")) }
-                    @if let Some(machine) = transcript.header("machine") {
-                        " " span.terminal-machine { "recorded on " (machine) }
-                    }
-                }
-                pre { code.nohighlight { @for line in transcript.lines() { @match line {
-                    TerminalLine::Typed(text) => {
-                        span.prompt { "$ " } span.typed { (text) } "\n"
-                    },
-                    TerminalLine::More(text) => { span.typed { (text) } "\n" },
-                    TerminalLine::Printed(text) => { (text) "\n" },
-                } } } }
-                figcaption { (inline(caption)) }
+        let bar = html! {
+            span.terminal-title { (transcript.header("title").unwrap_or("Terminal")) }
+            @if let Some(machine) = transcript.header("machine") {
+                " " span.terminal-machine { "recorded on " (machine) }
             }
-        })
+        };
+        let code = html! { @for line in transcript.lines() {
+            @match line {
+                TerminalLine::Typed(text) => { span.prompt { "$ " } span.typed { (text) } },
+                TerminalLine::More(text) => span.typed { (text) },
+                TerminalLine::Printed(text) => (text),
+            }
+            "\n"
+        } };
+        Ok(self.code(&id, "nohighlight", bar, code, caption))
     }
 
-    fn figure(&mut self, file: &str, alt: &str, caption: &str) -> Result<Markup, Wrong> {
-        self.figures += 1;
+    fn figure(&mut self, file: &str, alt: &str, caption: &str) -> Result<Markup, Problem> {
         let path = format!("book/src/figures/{file}");
-        let id = format!("figure-{}-{}", self.short, self.figures);
+        let id = self.id("figure");
         let svg = figure::inlined(&self.project.read(&path)?, &id, alt)
             .map_err(|(line, message)| Problem::new(&path, line, message))?;
         Ok(html! { figure.figure { (svg) figcaption { (inline(caption)) } } })

@@ -1,16 +1,15 @@
-//! What must be true of a page by itself, and of a numbered chapter above all.
+//! What must be true of a page by itself, and of a numbered chapter besides.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 
 use crate::page::chapter_number;
-use crate::tree::{Details, Facts, Heading};
+use crate::tree::{Outline, Part};
 
-/// The sections of a numbered chapter, in their order. [`CODE`] is the exception.
-pub const SECTIONS: [&str; 10] = [
+/// The sections of a numbered chapter, in their order, but for [`CODE`].
+pub const SECTIONS: [&str; 9] = [
     "Where we are",
     "Predict",
     "Run it",
-    "The code",
     "What goes wrong",
     "Why",
     "The diff",
@@ -20,8 +19,8 @@ pub const SECTIONS: [&str; 10] = [
 ];
 
 /// A chapter may show its code as soon as the reader has run it, or only when the evidence has been
-/// collected: anywhere between these two sections.
-const CODE: (&str, [&str; 2]) = ("The code", ["Run it", "The diff"]);
+/// collected: this section stands anywhere between the two others.
+pub const CODE: (&str, [&str; 2]) = ("The code", ["Run it", "The diff"]);
 
 /// How many words a numbered chapter may have, answers included: a sitting, and no more. Listings,
 /// diffs, terminals and captions are not counted.
@@ -31,147 +30,160 @@ pub const WORDS: RangeInclusive<usize> = 1_500..=4_000;
 const EXERCISES: RangeInclusive<usize> = 3..=5;
 
 /// Hears what is wrong: a line and a message.
-type Complain<'a> = &'a mut dyn FnMut(usize, String);
+pub type Complain<'a> = &'a mut dyn FnMut(usize, String);
+
+/// Parts of a page with their lines.
+type Parts<'a> = &'a [(usize, Part)];
 
 /// Names everything that is wrong with the page `name` to `complain`.
-pub fn judge(name: &str, facts: &Facts, complain: Complain) {
-    headings(facts, complain);
-    for one in &facts.details {
-        if !one.summary {
-            complain(one.line, "<details> without a <summary>".into());
+pub fn judge(name: &str, page: &Outline, complain: Complain) {
+    titles(&page.parts, complain);
+    for (line, part) in &page.parts {
+        let Part::Details { class, summary, content } = part else { continue };
+        if !summary {
+            complain(*line, "<details> without a <summary>".into());
         }
-        if !one.content {
-            complain(one.line, format!("<details class=\"{}\"> is empty", one.class));
+        if !content {
+            complain(*line, format!("<details class=\"{class}\"> is empty"));
         }
     }
-    questions_in_bold(facts, complain);
+    questions_in_bold(&page.parts, complain);
     let Some(number) = chapter_number(name) else { return };
-    sections(facts, complain);
-    predictions(facts, complain);
-    exercises(number, facts, complain);
-    if !WORDS.contains(&facts.words) {
-        let (words, least, most) = (facts.words, WORDS.start(), WORDS.end());
+    sections(&page.parts, complain);
+    predictions(section(&page.parts, "Predict"), complain);
+    exercises(number, section(&page.parts, "Exercises"), complain);
+    if !WORDS.contains(&page.words) {
+        let (words, least, most) = (page.words, WORDS.start(), WORDS.end());
         complain(1, format!("the chapter has {words} words; {least} to {most} belong here"));
     }
 }
 
-fn headings(facts: &Facts, complain: Complain) {
-    let titles: Vec<&Heading> = facts.headings.iter().filter(|one| one.level == 1).collect();
-    match titles[..] {
-        [_] => {}
-        [] => complain(1, "the page has no title: a line that begins with #".into()),
-        [_, second, ..] => complain(second.line, "a second title: use ##".into()),
-    }
-    for pair in facts.headings.windows(2) {
-        if pair[1].level > pair[0].level + 1 {
-            let message = format!("the heading {:?} is more than one level down", pair[1].text);
-            complain(pair[1].line, message);
-        }
-    }
+/// The headings from `first` to `last` level: line, level and title.
+fn headings(parts: Parts<'_>, first: usize, last: usize) -> Vec<(usize, usize, &str)> {
+    let all = parts.iter().filter_map(|(line, part)| match part {
+        Part::Heading { level, title } => Some((*line, *level, title.as_str())),
+        _ => None,
+    });
+    all.filter(|(_, level, _)| (first..=last).contains(level)).collect()
 }
 
-/// The `<details>` of a class between two lines.
-fn within<'a>(facts: &'a Facts, class: &str, lines: Range<usize>) -> Vec<&'a Details> {
-    let is_one = |one: &&Details| {
-        one.class.split_whitespace().any(|given| given == class) && lines.contains(&one.line)
-    };
-    facts.details.iter().filter(is_one).collect()
+/// Whether it is a `<details>` of this class.
+fn is_details(part: &Part, wanted: &str) -> bool {
+    matches!(part, Part::Details { class, .. } if class.split(' ').any(|one| one == wanted))
+}
+
+fn titles(parts: Parts, complain: Complain) {
+    match headings(parts, 1, 1)[..] {
+        [_] => {}
+        [] => complain(1, "the page has no title: a line that begins with #".into()),
+        [_, (line, ..), ..] => complain(line, "a second title: use ##".into()),
+    }
+    for pair in headings(parts, 1, 6).windows(2) {
+        let [(_, before, _), (line, level, title)] = pair else { continue };
+        if *level > before + 1 {
+            complain(*line, format!("the heading {title:?} is more than one level down"));
+        }
+    }
 }
 
 /// On any page, a **Question** has its answer before the next one, and in the same section.
-fn questions_in_bold(facts: &Facts, complain: Complain) {
-    for (at, line) in facts.asked.iter().enumerate() {
-        let next = facts.asked.get(at + 1).copied();
-        let section = facts.headings.iter().map(|one| one.line).find(|other| other > line);
-        let end = next.unwrap_or(usize::MAX).min(section.unwrap_or(usize::MAX));
-        if within(facts, "predict", *line..end).is_empty() {
-            complain(*line, "a question without its answer below it".into());
+fn questions_in_bold(parts: Parts, complain: Complain) {
+    let mut open = None;
+    for (line, part) in parts.iter().chain([&(0, Part::Question)]) {
+        if matches!(part, Part::Question | Part::Heading { .. })
+            && let Some(line) = open.take()
+        {
+            complain(line, "a question without its answer below it".into());
+        }
+        match part {
+            Part::Question => open = Some(*line),
+            answer if is_details(answer, "predict") => open = None,
+            _ => {}
         }
     }
 }
 
-fn sections(facts: &Facts, complain: Complain) {
-    let given: Vec<&Heading> = facts.headings.iter().filter(|one| one.level == 2).collect();
-    let place_of = |title: &str| SECTIONS.iter().position(|one| *one == title);
-    let mut place = 0;
-    for (at, heading) in given.iter().enumerate() {
-        let title = heading.text.as_str();
-        let before = |title: &str| given[..at].iter().any(|one| one.text == title);
-        let all = SECTIONS.join(" · ");
-        let (code, [after, until]) = CODE;
-        match place_of(title) {
-            None => complain(
-                heading.line,
-                format!("a numbered chapter has no section {title:?}; its sections are {all}"),
-            ),
-            Some(_) if before(title) => {
-                complain(heading.line, format!("a second section {title:?}"));
+fn sections(parts: Parts, complain: Complain) {
+    let (code, [after, until]) = CODE;
+    let given = headings(parts, 2, 2);
+    let place = |title: &str| given.iter().position(|(_, _, given)| *given == title);
+    match place(code) {
+        Some(at) if place(after) > Some(at) || place(until).is_some_and(|end| end < at) => {
+            let message = format!("the section {code:?} belongs between {after:?} and {until:?}");
+            complain(given[at].0, message);
+        }
+        Some(_) => {}
+        None => complain(1, format!("the section {code:?} is missing")),
+    }
+    let mut others = given.iter().filter(|(_, _, title)| *title != code);
+    // Only the first that is out of step: so is everything after it.
+    for expected in SECTIONS {
+        match others.next() {
+            Some((_, _, title)) if *title == expected => {}
+            Some((line, _, title)) => {
+                let message = format!("the section {title:?} stands where {expected:?} belongs");
+                return complain(*line, message);
             }
-            Some(_) if title == code => {
-                if !before(after) || before(until) {
-                    let message =
-                        format!("the section {code:?} belongs between {after:?} and {until:?}");
-                    complain(heading.line, message);
-                }
-            }
-            Some(position) if position < place => {
-                complain(heading.line, format!("the section {title:?} is out of order: {all}"));
-            }
-            Some(position) => place = position,
+            None => return complain(1, format!("the section {expected:?} is missing")),
         }
     }
-    for section in SECTIONS {
-        if !given.iter().any(|one| one.text == section) {
-            complain(1, format!("the section {section:?} is missing"));
-        }
+    if let Some((line, _, title)) = others.next() {
+        complain(*line, format!("a chapter has no section {title:?} at its end"));
     }
 }
 
-/// The lines of a section: from its heading to the next one of its level or above.
-fn span(facts: &Facts, title: &str) -> Option<Range<usize>> {
-    let at = facts.headings.iter().position(|one| one.level == 2 && one.text == title)?;
-    let next = facts.headings[at + 1..].iter().find(|one| one.level <= 2);
-    Some(facts.headings[at].line..next.map_or(usize::MAX, |one| one.line))
+/// The parts of a section: its heading, and all up to the next one of its level or above.
+fn section<'a>(parts: Parts<'a>, title: &str) -> Parts<'a> {
+    let heading = |part: &Part, title: Option<&str>| match part {
+        Part::Heading { level, title: given } => {
+            *level <= 2 && title.is_none_or(|one| one == given)
+        }
+        _ => false,
+    };
+    let start = parts.iter().position(|(_, part)| heading(part, Some(title)));
+    let rest = &parts[start.unwrap_or(parts.len())..];
+    let end = rest.iter().skip(1).position(|(_, part)| heading(part, None));
+    &rest[..end.map_or(rest.len(), |end| end + 1)]
 }
 
 /// In "Predict" each question has an answer below it, and each answer a question above it.
-fn predictions(facts: &Facts, complain: Complain) {
-    let Some(section) = span(facts, "Predict") else { return };
-    let answers = within(facts, "predict", section.clone());
-    let questions: Vec<usize> =
-        facts.questions.iter().copied().filter(|line| section.contains(line)).collect();
-    let last_answer = answers.last().map_or(0, |answer| answer.line);
-    if let Some(open) = questions.iter().find(|line| **line > last_answer) {
-        complain(*open, "a question to predict without its answer below it".into());
-    } else if answers.is_empty() {
-        complain(section.start, "nothing to predict: no <details class=\"predict\">".into());
-    }
-    let mut from = section.start;
-    for answer in answers {
-        if !questions.iter().any(|line| (from..answer.line).contains(line)) {
-            complain(answer.line, "an answer without a question above it".into());
+fn predictions(section: Parts, complain: Complain) {
+    let mut open = None;
+    for (line, part) in section {
+        if *part == Part::Asking {
+            open = open.or(Some(*line));
+        } else if is_details(part, "predict") && open.take().is_none() {
+            complain(*line, "an answer without a question above it".into());
         }
-        from = answer.line;
+    }
+    if let Some(line) = open {
+        complain(line, "a question to predict without its answer below it".into());
+    } else if let [(line, _), ..] = section
+        && !section.iter().any(|(_, part)| is_details(part, "predict"))
+    {
+        complain(*line, "nothing to predict: no <details class=\"predict\">".into());
     }
 }
 
-fn exercises(chapter: u32, facts: &Facts, complain: Complain) {
-    let Some(section) = span(facts, "Exercises") else { return };
-    let inside = |one: &&Heading| one.level == 3 && section.contains(&one.line);
-    let all: Vec<&Heading> = facts.headings.iter().filter(inside).collect();
+fn exercises(chapter: u32, section: Parts, complain: Complain) {
+    let Some(((line, _), mut rest)) = section.split_first() else { return };
+    let all = headings(section, 3, 3);
     if !EXERCISES.contains(&all.len()) {
         let (count, least, most) = (all.len(), EXERCISES.start(), EXERCISES.end());
-        complain(section.start, format!("{count} exercises; {least} to {most} belong here"));
+        complain(*line, format!("{count} exercises; {least} to {most} belong here"));
     }
-    for (at, exercise) in all.iter().enumerate() {
+    for (at, (line, _, title)) in all.iter().enumerate() {
         let expected = format!("Exercise {chapter}.{}: ", at + 1);
-        if !exercise.text.starts_with(&expected) {
-            complain(exercise.line, format!("the exercise's title does not begin {expected:?}"));
+        if !title.starts_with(&expected) {
+            complain(*line, format!("the exercise's title does not begin {expected:?}"));
         }
-        let end = all.get(at + 1).map_or(section.end, |next| next.line);
+        // From its heading up to that of the next.
+        let end = all.get(at + 1).map_or(usize::MAX, |(next, ..)| *next);
+        let own;
+        (own, rest) = rest.split_at(rest.partition_point(|(line, _)| *line < end));
         for class in ["hint", "answer"] {
-            if within(facts, class, exercise.line..end).is_empty() {
-                complain(exercise.line, format!("the exercise has no <details class=\"{class}\">"));
+            if !own.iter().any(|(_, part)| is_details(part, class)) {
+                complain(*line, format!("the exercise has no <details class=\"{class}\">"));
             }
         }
     }

@@ -1,13 +1,12 @@
 //! The book on 127.0.0.1, which reloads itself when a page or a step changes.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
@@ -25,16 +24,9 @@ const PORTS: u16 = 50;
 /// Opens the first free port from `port` on. Says nothing: compare the port.
 pub fn listen(port: u16) -> Result<TcpListener> {
     let last = port.saturating_add(PORTS);
-    for candidate in port..=last {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, candidate)) {
-            Ok(listener) => return Ok(listener),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("listening on 127.0.0.1:{candidate}"));
-            }
-        }
-    }
-    bail!("all ports from {port} to {last} are taken: say --port N");
+    let all: Vec<_> = (port..=last).map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
+    TcpListener::bind(&all[..] as &[SocketAddr])
+        .with_context(|| format!("no port from {port} to {last} can be used: say --port N"))
 }
 
 /// The pages as a service. The [`Reloader`] tells those who look at them that there are new ones.

@@ -1,11 +1,14 @@
 //! Items of Rust files, found by name.
 //!
 //! A file is taken apart into tokens, so that no bracket in a string or a comment is mistaken for
-//! code. An item goes from the end of the one before it to its own block or semicolon.
+//! code. Whatever goes from one block or semicolon to the next may be an item; its first words say
+//! whether it is.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use regex::Regex;
 
 /// An item of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +21,12 @@ pub struct Item {
     pub inside: String,
 }
 
-const KINDS: [&str; 9] =
-    ["fn", "struct", "enum", "impl", "const", "static", "type", "trait", "mod"];
-/// Words that may stand before the kind of an item.
-const BEFORE: [&str; 6] = ["pub", "unsafe", "async", "extern", "default", "const"];
+/// The first words of an item: what may stand before it, and then its kind and its name.
+static HEAD: LazyLock<Regex> = LazyLock::new(|| {
+    let before = r#"(?:pub(?:\([a-z]+\))?|unsafe|async|const|default|extern(?: "C")?)\s+"#;
+    let kinds = "fn|struct|enum|trait|type|mod|const|static";
+    Regex::new(&format!(r"^(?:{before})*((?:{kinds})\s+\w+|impl\b[^{{]*)")).expect("a pattern")
+});
 
 /// All items of a Rust source, nested ones too, in order. None where it is not Rust.
 pub fn items(source: &str) -> Vec<Item> {
@@ -33,72 +38,30 @@ pub fn items(source: &str) -> Vec<Item> {
 }
 
 fn collect(source: &str, tokens: TokenStream, inside: &str, found: &mut Vec<Item>) {
+    let is_block = |tree: &TokenTree| matches!(tree, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
     let trees: Vec<TokenTree> = tokens.into_iter().collect();
-    // Where the current item, or statement, begins.
-    let mut start = 0;
-    let mut inside_this = inside.to_string();
-    for at in 0..trees.len() {
-        let before = trees.get(start..at).is_some_and(|trees| trees.iter().all(may_precede));
-        let is_first_kind = before && inside_this == inside;
-        if let Some(name) = item_name(source, &trees[at..]).filter(|_| is_first_kind) {
-            let end = trees[at + ends(&trees[at..])].span().end().line;
-            let first = with_comments(source, trees[start].span().start().line - 1);
-            let inside = inside.to_string();
-            found.push(Item { name: name.clone(), lines: first..end, inside });
-            inside_this = name;
+    for part in trees.split_inclusive(|tree| is_block(tree) || tree.to_string() == ";") {
+        let is = |at: usize, word: &str| part.get(at).is_some_and(|tree| tree.to_string() == word);
+        let (mut first, mut head) = (0, 0);
+        // Its attributes, doc comments among them. Those with a ! belong to the file.
+        while is(head, "#") {
+            head += if is(head + 1, "!") { 3 } else { 2 };
+            first = if is(head - 2, "!") { head } else { first };
         }
-        if let TokenTree::Group(group) = &trees[at]
-            && is_block(&trees[at])
+        let mut name = inside.to_string();
+        if let (Some(first), Some(head)) = (part.get(first), part.get(head))
+            && let Some(words) = HEAD.captures(&source[head.span().byte_range().start..])
         {
-            collect(source, group.stream(), &inside_this, found);
+            name = words[1].split_whitespace().collect::<Vec<_>>().join(" ");
+            let start = with_comments(source, first.span().start().line - 1);
+            let end = part[part.len() - 1].span().end().line;
+            let inside = inside.to_string();
+            found.push(Item { name: name.clone(), lines: start..end, inside });
         }
-        // `#![allow(…)]`, a header `//! …`: these belong to the file.
-        let inner = trees[at].to_string() == "!" && at > start && trees[at - 1].to_string() == "#";
-        if inner {
-            start = at + 2;
-        } else if is_block(&trees[at]) || trees[at].to_string() == ";" {
-            (start, inside_this) = (at + 1, inside.to_string());
+        if let Some(TokenTree::Group(block)) = part.last() {
+            collect(source, block.stream(), &name, found);
         }
     }
-}
-
-fn is_block(tree: &TokenTree) -> bool {
-    matches!(tree, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
-}
-
-/// Whether it may stand before the kind of an item: `#[test] pub(crate) unsafe extern "C"`.
-fn may_precede(tree: &TokenTree) -> bool {
-    match tree {
-        TokenTree::Ident(word) => BEFORE.contains(&word.to_string().as_str()),
-        TokenTree::Punct(punct) => punct.as_char() == '#',
-        TokenTree::Group(_) | TokenTree::Literal(_) => true,
-    }
-}
-
-/// The name of the item, if its kind is what `trees` begin with.
-fn item_name(source: &str, trees: &[TokenTree]) -> Option<String> {
-    let kind = trees[0].to_string();
-    if !matches!(trees[0], TokenTree::Ident(_)) || !KINDS.contains(&kind.as_str()) {
-        return None;
-    }
-    if kind == "impl" {
-        let block = trees.iter().find(|tree| is_block(tree))?;
-        let head = trees[0].span().byte_range().start..block.span().byte_range().start;
-        return Some(source.get(head)?.split_whitespace().collect::<Vec<_>>().join(" "));
-    }
-    let mut words = trees[1..].iter().map(ToString::to_string);
-    let name = words.next().filter(|word| word != "mut").or_else(|| words.next())?;
-    // `const fn` and `const unsafe fn` are functions.
-    let is_word = KINDS.iter().chain(&BEFORE).any(|word| *word == name);
-    (!is_word).then(|| format!("{kind} {name}"))
-}
-
-/// Where an item ends, counted from its kind: at its block or its semicolon. The braces of
-/// `const COUNT: usize = { 3 };` are not its end.
-fn ends(trees: &[TokenTree]) -> usize {
-    let is_value = ["const", "static", "type"].contains(&trees[0].to_string().as_str());
-    let end = |tree: &TokenTree| tree.to_string() == ";" || (!is_value && is_block(tree));
-    trees.iter().position(end).unwrap_or(trees.len() - 1)
 }
 
 /// The first of the comment lines right above a line, all counted from 0.
@@ -120,17 +83,11 @@ pub fn item(source: &str, name: &str) -> Result<String, String> {
     };
     let is_it = |item: &&Item| item.name == name && item.inside.ends_with(&owner);
     match all.iter().filter(is_it).collect::<Vec<_>>()[..] {
-        [item] => {
-            let lines: Vec<&str> = source.lines().collect();
-            Ok(to_the_edge(&lines[item.lines.clone()]))
-        }
+        [item] => Ok(to_the_edge(source, item.lines.clone())),
         [] => {
-            let kind = name.split(' ').next().unwrap_or("");
-            if !KINDS.contains(&kind) {
-                return Err(format!("{name:?} is not an item such as \"fn main\""));
-            }
+            let kind = name.split(' ').next();
             let names = all.iter().map(|item| item.name.as_str());
-            let same: Vec<&str> = names.filter(|one| one.split(' ').next() == Some(kind)).collect();
+            let same: Vec<&str> = names.filter(|one| one.split(' ').next() == kind).collect();
             let others = if same.is_empty() { "" } else { "; there are " };
             Err(format!("there is no {name}{others}{}", same.join(", ")))
         }
@@ -153,9 +110,9 @@ pub fn enclosing(items: &[Item], line: usize) -> Option<&Item> {
     items.iter().filter(|item| item.lines.contains(&line)).min_by_key(|item| item.lines.len())
 }
 
-fn to_the_edge(lines: &[&str]) -> String {
-    let indent = |line: &&str| line.len() - line.trim_start().len();
+fn to_the_edge(source: &str, lines: Range<usize>) -> String {
+    let lines: Vec<&str> = source.lines().take(lines.end).skip(lines.start).collect();
     let written = lines.iter().filter(|line| !line.trim().is_empty());
-    let least = written.map(indent).min().unwrap_or(0);
-    lines.iter().map(|line| line.get(least..).unwrap_or("")).collect::<Vec<_>>().join("\n")
+    let indent = written.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+    lines.iter().map(|line| line.get(indent..).unwrap_or("")).collect::<Vec<_>>().join("\n")
 }

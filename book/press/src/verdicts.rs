@@ -89,56 +89,28 @@ fn badges(expected: &Expectation) -> Markup {
     }
 }
 
-/// The step of this name, or a sentence that says which there are.
-pub fn step<'a>(ladder: &'a Ladder, name: &str) -> Result<&'a Step, String> {
-    let none = || format!("there is no step {name}; there are {}", ladder.names());
-    ladder.step(name).ok_or_else(none)
-}
-
-/// What every step does in every experiment.
-pub fn matrix(ladder: &Ladder) -> Markup {
-    let heads = ladder.steps.iter().map(|step| html! { code { (step.name) } }).collect();
-    frame("What every step does in every experiment", heads, |experiment| {
-        let cell = |step: &Step| {
-            let expected = step.expected(experiment);
-            let exact = expected.kinds == [Kind::Exact];
-            html! { (badges(&expected)) @if !exact { span.reason { (expected.why) } } }
-        };
-        ladder.steps.iter().map(cell).collect()
-    })
-}
-
-/// What one step does in every experiment, and why.
-pub fn matrix_of(step: &Step) -> Markup {
-    let heads = vec![html! { "Verdict" }, html! { "Why" }];
-    frame(&format!("What {} does in every experiment", step.name), heads, |experiment| {
-        let expected = step.expected(experiment);
-        vec![badges(&expected), html! { (expected.why) }]
-    })
-}
-
-/// A table with a row for each experiment, in a frame that can be scrolled, also with the keyboard.
-fn frame(caption: &str, heads: Vec<Markup>, cells: impl Fn(&str) -> Vec<Markup>) -> Markup {
-    // With two columns, a narrow screen shows each row as a grid (press.css). Browsers forget that a
-    // grid is a table, unless its roles say so.
-    let role = |name: &'static str| (heads.len() == 2).then_some(name);
-    let class = if heads.len() == 2 { "matrix narrow" } else { "matrix" };
+/// What a step does in every experiment, and why, in a frame that can be scrolled, also with the
+/// keyboard.
+///
+/// A narrow screen shows each row as a grid (press.css). Browsers forget that a grid is a table,
+/// unless its roles say so.
+pub fn matrix(step: &Step) -> Markup {
+    let caption = format!("What {} does in every experiment", step.name);
     html! {
         div.table-wrapper.matrix-frame role="region" tabindex="0" aria-label=(caption) {
-            table class=(class) role=[role("table")] {
+            table.matrix.narrow role="table" {
                 caption { (caption) }
-                thead role=[role("rowgroup")] { tr role=[role("row")] {
-                    th scope="col" role=[role("columnheader")] { "Experiment" }
-                    @for head in &heads { th scope="col" role=[role("columnheader")] { (head) } }
-                } }
-                tbody role=[role("rowgroup")] {
-                    @for one in experiments::ALL { tr role=[role("row")] {
-                        th scope="row" role=[role("rowheader")] {
-                            code { (one.name) } span.question { (one.question) }
-                        }
-                        @for cell in cells(one.name) { td role=[role("cell")] { (cell) } }
-                    } }
-                }
+                thead role="rowgroup" { tr role="row" { @for head in ["Experiment", "Verdict", "Why"] {
+                    th scope="col" role="columnheader" { (head) }
+                } } }
+                tbody role="rowgroup" { @for one in experiments::ALL { tr role="row" {
+                    @let expected = step.expected(one.name);
+                    th scope="row" role="rowheader" {
+                        code { (one.name) } span.question { (one.question) }
+                    }
+                    td role="cell" { (badges(&expected)) }
+                    td role="cell" { (expected.why) }
+                } } }
             }
         }
     }

@@ -9,11 +9,12 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use press::{Project, binding, output, serve};
+use press::output::{Output, files};
+use press::{Project, binding, serve};
 use tiny::Tiny;
 
 fn contents(pages: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let names = output::files(pages).unwrap().into_iter();
+    let names = files(pages, "").unwrap().into_iter();
     names.map(|name| (name.clone(), fs::read(pages.join(name)).unwrap())).collect()
 }
 
@@ -25,7 +26,7 @@ fn after(change: impl FnOnce(&Tiny)) -> Vec<String> {
 }
 
 fn with_line(text: &str) -> Vec<String> {
-    after(|tiny| tiny.write("book/src/end.md", &format!("# End\n\n## Last\n{text}\n")))
+    after(|tiny| tiny.write("book/src/end.md", &format!("# End\n## Last\n\n{text}\n")))
 }
 
 #[test]
@@ -50,7 +51,8 @@ fn a_book_is_built_and_nothing_is_wrong_with_it() {
     let contents = fs::read_to_string(pages.join("toc.html")).unwrap();
     assert!(contents.contains("<strong aria-hidden=\"true\">1.</strong> One"), "{contents}");
     assert_eq!(contents.matches("<strong").count(), 1, "{contents}");
-    let external = output::external(&tiny.project, &pages).unwrap();
+    let output = Output::read(&tiny.project, &pages).unwrap();
+    let external = output.external();
     assert_eq!(external["https://example.org/"].first().unwrap(), "book/src/start.md:3");
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use press::Project;
-use press::rules::{SECTIONS, WORDS};
+use press::rules::{CODE, SECTIONS, WORDS};
 
 const BOOK: &str = "[book]\ntitle = \"Tiny\"\n[build]\nuse-default-preprocessors = false\n\
                     [output.html]\nadditional-css = [\"theme/press.css\"]\n\
@@ -14,7 +14,7 @@ const START: &str = "# Start\n\nTo [the end](end.md#last), to <https://example.o
     {{#listing file=\"steps/03-dropped-write/main.rs\" item=\"fn main\" caption=\"All of it\"}}\n\n\
     {{#figure file=\"a.svg\" alt=\"A line\" caption=\"A line\"}}\n\n\
     > [!NOTE]\n> It {{#badge step=\"03-dropped-write\"}}, after {{#count of=\"experiments\"}}.\n\n\
-    {{#sim preset=\"chapter-3\"}}\n\n{{#matrix}}\n\n{{#ladder}}\n\n\
+    {{#sim preset=\"chapter-3\"}}\n\n{{#matrix step=\"03-dropped-write\"}}\n\n{{#ladder}}\n\n\
     {{#diff from=\"02-naive-epoll\" to=\"03-dropped-write\" caption=\"What changes\"}}\n\n\
     {{#transcript name=\"ls\" caption=\"Files\"}}\n";
 const FILES: [(&str, &str); 13] = [
@@ -82,12 +82,13 @@ impl Tiny {
 /// A chapter with everything that one must have.
 fn chapter() -> String {
     let mut text = "# One\n".to_string();
-    for section in SECTIONS {
+    let (before, after) = SECTIONS.split_at(3);
+    for section in before.iter().chain(&[CODE.0]).chain(after) {
         text += &format!("\n## {section}\n\nWords. {section}!\n");
         let details = |class: &str| {
             format!("\n<details class=\"{class}\"><summary>S?</summary>\n\nSo.\n\n</details>\n")
         };
-        match section {
+        match *section {
             "Why" => text += &format!("\n{}\n", "word – ".repeat(*WORDS.start())),
             "Predict" => text += &format!("\nWhat is next?\n{}", details("predict")),
             "Exercises" => {
