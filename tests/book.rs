@@ -158,6 +158,21 @@ fn the_introduction_counts_what_the_museum_and_the_notes_have() {
     }
 }
 
+#[test]
+fn every_terminal_fits_a_page() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("book/transcripts");
+    for entry in std::fs::read_dir(&directory).expect("reading book/transcripts") {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let text = read_path(&format!("book/transcripts/{file}"));
+        let (_, terminal) = text.split_once("\n---\n").unwrap_or_else(|| panic!("{file}"));
+        // The laboratory has its sentences in one line each, and the page breaks them.
+        for line in terminal.lines().filter(|_| !terminal.contains("$ cargo lab ")) {
+            let width = line.chars().count();
+            assert!(width <= 105, "book/transcripts/{file}: {width} wide: {line}");
+        }
+    }
+}
+
 /// The pages that are there; whether they are those that SUMMARY.md names is said elsewhere.
 fn pages() -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("book/src");

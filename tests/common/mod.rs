@@ -1,6 +1,8 @@
 //! What the stories of the steps have in common.
 #![allow(dead_code, reason = "each story uses its own part of this")]
 
+mod tools;
+
 use lab::ends::backend::{Act, Gate, Route};
 use lab::ends::curl::{self, Curl};
 use lab::experiments::rig::{Ended, FOREVER, Rig, SETTLE, Story};
@@ -31,12 +33,7 @@ pub fn two_acts() -> (Route, u64, Gate) {
 
 /// Whether curl is missing. Then the test can test nothing, and says so loudly. In CI that is a failure.
 pub fn curl_is_missing() -> bool {
-    let missing = curl::version().is_none();
-    assert!(!missing || std::env::var_os("CI").is_none(), "curl must be installed here");
-    if missing {
-        eprintln!("\n*** curl is not installed: THIS TEST HAS TESTED NOTHING ***\n");
-    }
-    missing
+    tools::are_missing(["curl"].into_iter(), "a story with curl")
 }
 
 /// Expects these words of curl, if its version is one whose words we know; else expects nothing.

@@ -16,12 +16,11 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use lab::ladder::ladder;
 use press::transcript::{TerminalLine, Transcript};
 
-use crate::pattern::fits;
-use crate::script::{Paper, Scene, directory};
+use crate::script::{Paper, Scene, directory, fits};
 use crate::tools;
 
 /// How often a line may come that fits a pattern.
@@ -35,11 +34,12 @@ enum Times {
 }
 use Times::{Any, Many, Once};
 
-/// All masks but `numbers`: a line that fits one of the patterns is compared as the first of them.
+/// All masks. A line that fits one of the patterns is compared as the first of them.
 /// They are applied in the order of the header, so that behind `numbers` a number is a `#`.
 #[rustfmt::skip] // A table.
 const MASKS: &[(&str, Times, &[&str])] = &[
-    ("milliseconds", Once, &["curl: (28) Operation timed out after * milliseconds *"]),
+    ("numbers", Once, &[]), // Done by a function.
+    ("milliseconds", Once, &["curl: (28) Operation timed out after * milliseconds with 0 bytes received"]),
     // How the other end was lost depends on who is faster.
     ("departures", Once, &[
         "connection #: after # of # bytes: Connection reset by peer (os error #)",
@@ -70,13 +70,17 @@ const MASKS: &[(&str, Times, &[&str])] = &[
     ("writes", Once, &["write(5, \"*\"..., *)* = *"]),
     ("many-writes", Any, &["write(5, \"*\"..., *)* = *", "--"]),
     ("unfinished-write", Once, &["write(5, \"*\"..., *strace: Process 4242 detached"]),
+    ("other-curl", Once, &["curl: (18) *"]),
+    ("other-curl", Once, &["curl: (28) *"]),
+    ("other-curl", Once, &["curl: (56) *"]),
+    ("other-strace", Once, &["*(*)* = *"]),
     ("interest", Many, &["epoll_ctl(4, EPOLL_CTL_MOD, *"]),
 ];
 
-/// The name of a mask that is there.
-pub fn mask(name: &str) -> Result<&'static str> {
-    let mut known = MASKS.iter().map(|(name, ..)| *name).chain(["numbers"]);
-    known.find(|known| *known == name).with_context(|| format!("there is no mask `{name}`"))
+/// Whether there is a mask of that name.
+pub fn known(name: &str) -> Result<()> {
+    ensure!(MASKS.iter().any(|(known, ..)| *known == name), "there is no mask `{name}`");
+    Ok(())
 }
 
 /// A line as a mask shows it, and how often it may come.
@@ -102,13 +106,20 @@ impl Paper {
         format!("book/transcripts/{}.txt", self.name)
     }
 
+    fn masks(&self) -> impl Iterator<Item = &str> {
+        self.values("masks").flat_map(|masks| masks.split(", "))
+    }
+
     /// Writes what was recorded. Of the header, only the line `machine` changes.
     pub fn write(&self, scene: &Scene, recording: &str) -> Result<()> {
         let mut text = String::new();
         for (key, value) in self.transcript.header.iter().filter(|(key, _)| key != "machine") {
             text += &format!("# {key}: {value}\n");
         }
-        text += &format!("# machine: {}\n---\n{recording}", tools::machine(&scene.needs));
+        text += &format!(
+            "# machine: {}\n---\n{recording}",
+            tools::machine(scene.values("needs").next().unwrap_or_default())
+        );
         let path = directory().join(format!("{}.txt", self.name));
         fs::write(path, text).with_context(|| self.file())
     }
@@ -118,36 +129,33 @@ impl Paper {
         let first = self.transcript.header.len() + 2;
         let expected = self.lines(first, &self.transcript.text);
         let got = self.lines(1, recording);
-        let at = |lines: &[Line], at: usize| lines.get(at).map(|line| line.0.clone());
-        let mut places = 0..expected.len().max(got.len());
-        let Some(place) = places.find(|&place| at(&expected, place) != at(&got, place)) else {
+        let mut both = expected.iter().zip(&got);
+        let Some((expected, got)) = both.find(|(expected, got)| expected.0 != got.0) else {
             return Ok(());
         };
-        let end = first + self.transcript.text.lines().count();
-        let shown =
-            |line: Option<&Line>| line.map_or("(nothing more)".into(), |line| line.2.to_string());
         bail!(
             "{}:{}: this is not what happens (masks: {}):\n  expected: {}\n  got:      {}\n\
              All of it now:\n{}\n\
              If this is right, `BLESS=1 cargo test --test transcripts` records it; then read what it \
              has changed.",
             self.file(),
-            expected.get(place).map_or(end, |line| line.1),
-            self.masks.join(", "),
-            shown(expected.get(place)),
-            shown(got.get(place)),
+            expected.1,
+            self.masks().collect::<Vec<_>>().join(", "),
+            expected.2,
+            got.2,
             recording.lines().map(|line| format!("  | {line}\n")).collect::<String>(),
         )
     }
 
-    /// The lines that are compared.
+    /// The lines that are compared, and one that says that there are no more.
     fn lines<'t>(&self, first: usize, text: &'t str) -> Vec<Line<'t>> {
-        let recorded_with = |tool: &str| {
+        let machine = self.transcript.header("machine").unwrap_or_default();
+        let is_other = |(tool, _): &(&str, &str)| {
             let now = format!("{tool} {}", tools::version(tool).unwrap_or_default());
-            let machine = self.transcript.header("machine").unwrap_or_default();
-            machine.split(", ").any(|part| part == now)
+            machine.split(", ").all(|part| part != now)
         };
-        let (same_curl, same_strace) = (recorded_with("curl"), recorded_with("strace"));
+        let others = WORDS.into_iter().filter(is_other).map(|(_, mask)| mask);
+        let masks: Vec<&str> = self.masks().chain(others).collect();
         let mut lines: Vec<Line> = vec![];
         let mut is_status = false;
         let transcript = Transcript { header: vec![], text: text.into() };
@@ -156,15 +164,9 @@ impl Paper {
             if COMPUTED.iter().any(|command| text.starts_with(command)) {
                 line = numbers(text);
             } else if matches!(kind, TerminalLine::Printed(_)) && !is_status {
-                for mask in &self.masks {
+                for mask in &masks {
                     let (next, next_times) = masked(mask, line.trim_start());
                     (line, times) = (next, if next_times == Once { times } else { next_times });
-                }
-                if !same_curl && line.starts_with("curl: (") {
-                    line = line.split_inclusive(')').next().unwrap_or_default().into();
-                }
-                if !same_strace && line.contains(") ") && line.contains(" = ") {
-                    line = line.split('(').next().unwrap_or_default().into();
                 }
             }
             is_status = text == "$ echo $?";
@@ -173,9 +175,13 @@ impl Paper {
                 lines.push((line, number, text));
             }
         }
+        lines.push(("(end)".into(), first + text.lines().count(), "(nothing more)"));
         lines
     }
 }
+
+/// Tools whose words depend on their version, and the mask for those of another one.
+const WORDS: [(&str, &str); 2] = [("curl", "other-curl"), ("strace", "other-strace")];
 
 /// Commands with numbers that the reader takes from what the terminal has shown before.
 const COMPUTED: [&str; 3] = ["$ sed ", "$ xxd ", "$ header="];

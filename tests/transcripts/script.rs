@@ -21,34 +21,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use press::transcript::{TerminalLine, Transcript};
 
-use crate::paper;
-use crate::play::{self, Cue};
 use crate::stage::{BACKEND, CLIENT, PROXY, ROOT};
-use crate::tools;
+use crate::{paper, play, tools};
 
-/// Terminals that are recorded together.
-#[derive(Default)]
+/// Terminals that are recorded together, the one that leads first.
 pub struct Scene {
-    pub title: String,
-    /// The one that leads is the first.
     pub papers: Vec<Paper>,
-    pub needs: Vec<&'static str>,
-    /// Who runs in other terminals, and what.
-    pub programs: Vec<(&'static str, String)>,
-    pub answer: Option<String>,
-    /// What is said in a command, and what is run instead.
-    pub run_as: Vec<(String, String)>,
-    pub cues: Vec<Cue>,
 }
 
 /// One transcript: what its file says.
 pub struct Paper {
     /// The file's name without `.txt`.
     pub name: String,
-    pub masks: Vec<&'static str>,
     pub transcript: Transcript,
 }
 
@@ -63,65 +50,65 @@ pub fn directory() -> PathBuf {
 /// The first thing that is wrong, with the name of its file and the line.
 pub fn read_all() -> Result<Vec<Scene>> {
     let entries = fs::read_dir(directory()).context("book/transcripts")?;
-    let mut names: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into()).collect();
-    names.sort();
-    let (mut scenes, mut followers): (Vec<Scene>, Vec<_>) = (vec![], vec![]);
-    for name in names {
-        match read(&name)? {
-            (scene, None) => scenes.push(scene),
-            (scene, Some(leader)) => followers.push((name, leader, scene.papers)),
-        }
-    }
-    for (name, leader, papers) in followers {
-        let scene = scenes.iter_mut().find(|scene| scene.papers[0].name == leader);
-        let wrong = || format!("book/transcripts/{name}:1: {leader} leads no scene");
-        scene.with_context(wrong)?.papers.extend(papers);
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let papers = files.iter().map(|file| read(file)).collect::<Result<Vec<Paper>>>()?;
+    let leads = |paper: &Paper| paper.values("scene").next().is_some();
+    let (leaders, followers): (Vec<_>, Vec<_>) = papers.into_iter().partition(leads);
+    let mut scenes: Vec<_> =
+        leaders.into_iter().map(|paper| Scene { papers: vec![paper] }).collect();
+    for paper in followers {
+        let leads = |scene: &&mut Scene| paper.values("with").any(|of| of == scene.papers[0].name);
+        let scene = scenes.iter_mut().find(leads);
+        scene
+            .with_context(|| format!("{}:1: no other file leads it", paper.file()))?
+            .papers
+            .push(paper);
     }
     Ok(scenes)
 }
 
-/// Reads one file: its scene, and the name of the file that leads, if that is another one.
-fn read(name: &str) -> Result<(Scene, Option<String>)> {
-    let place = |line: usize| format!("book/transcripts/{name}:{line}");
-    let text = fs::read_to_string(directory().join(name)).with_context(|| place(1))?;
+/// Reads one file, and looks at its header.
+fn read(file: &Path) -> Result<Paper> {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let place = |line: usize| format!("book/transcripts/{name}.txt:{line}");
+    let text = fs::read_to_string(file).with_context(|| place(1))?;
     let parsed = Transcript::parse(&text);
     let transcript = parsed.map_err(|(line, what)| anyhow!("{}: {what}", place(line)))?;
-    let (mut scene, mut leader, mut masks) = (Scene::default(), None, vec![]);
+    let follows = transcript.header("with").is_some();
     for (line, (key, value)) in (1..).zip(&transcript.header) {
-        let words = || value.split(", ");
-        let mut take_in = || -> Result<()> {
-            match key.as_str() {
-                "scene" if line == 1 => scene.title = value.clone(),
-                "with" if line == 1 => leader = Some(value.clone()),
-                "masks" => masks = words().map(paper::mask).collect::<Result<_>>()?,
-                "machine" => {}
-                _ if leader.is_some() || scene.title.is_empty() => {
-                    bail!("`{key}` belongs into the file that leads, below its `scene`");
-                }
-                "needs" => scene.needs = words().map(tools::named).collect::<Result<_>>()?,
-                "answer" => scene.answer = Some(value.clone()),
-                "run-as" => {
-                    let (shown, run) = value.split_once(" -> ").context("it is not `A -> B`")?;
-                    scene.run_as.push((shown.into(), run.into()));
-                }
-                "then" => scene.cues.push(play::cue(value)?),
-                _ => {
-                    let role = [BACKEND, PROXY, CLIENT].into_iter().find(|role| role == key);
-                    let role = role.with_context(|| format!("there is no key `{key}`"))?;
-                    scene.programs.push((role, value.clone()));
-                }
-            }
-            Ok(())
-        };
-        take_in().with_context(|| place(line))?;
+        check(key, value, follows).with_context(|| place(line))?;
     }
-    let name = name.trim_end_matches(".txt").into();
-    scene.papers.push(Paper { name, masks, transcript });
-    Ok((scene, leader))
+    Ok(Paper { name, transcript })
+}
+
+/// Whether a header may say this.
+fn check(key: &str, value: &str, follows: bool) -> Result<()> {
+    match key {
+        "masks" => value.split(", ").try_for_each(paper::known),
+        "with" | "machine" => Ok(()),
+        _ if follows => bail!("`{key}` is for the file that leads the scene to say"),
+        "scene" | "answer" | BACKEND | PROXY | CLIENT => Ok(()),
+        "needs" => {
+            let unknown = value.split(", ").find(|tool| !tools::is_known(tool));
+            unknown.map_or(Ok(()), |tool| Err(anyhow!("there is no tool `{tool}`")))
+        }
+        "then" => play::cue(value).map(drop),
+        "run-as" => {
+            ensure!(value.contains(" -> "), "it is not `A -> B`");
+            Ok(())
+        }
+        _ => bail!("there is no key `{key}`"),
+    }
 }
 
 impl Paper {
+    /// What the header says under a key, line by line.
+    pub fn values(&self, key: &'static str) -> impl Iterator<Item = &str> {
+        let of_key = move |(other, _): &&(String, String)| other == key;
+        self.transcript.header.iter().filter(of_key).map(|(_, value)| value.as_str())
+    }
+
     /// The commands, each in all its lines.
     pub fn commands(&self) -> Vec<String> {
         let mut commands: Vec<String> = vec![];
@@ -137,24 +124,36 @@ impl Paper {
 }
 
 impl Scene {
+    /// What the header of the file that leads says under a key, line by line.
+    pub fn values(&self, key: &'static str) -> impl Iterator<Item = &str> {
+        self.papers[0].values(key)
+    }
+
+    /// Who runs in other terminals, and what.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.papers[0].transcript.header.iter().filter_map(|(key, value)| {
+            let role = [BACKEND, PROXY, CLIENT].into_iter().find(|role| role == key)?;
+            Some((role, value.as_str()))
+        })
+    }
+
     /// Whose terminal a transcript shows; `None` where its commands are run.
     pub fn shows(&self, paper: &Paper) -> Option<&'static str> {
-        let first = paper.commands().into_iter().next()?;
-        self.programs.iter().find(|(_, command)| *command == first).map(|(role, _)| *role)
+        let first = paper.commands().swap_remove(0);
+        self.programs().find(|(_, command)| *command == first).map(|(role, _)| role)
     }
+}
 
-    /// Whether cues say what the backend sends.
-    pub fn leads_backend(&self) -> bool {
-        self.papers[0]
-            .transcript
-            .header
-            .iter()
-            .any(|(_, value)| value.starts_with("backend sends "))
+/// What the stars of a pattern such as `* says *` stand for in a text that fits it. Each star stands
+/// for any text, and for as little as will do.
+pub fn fits<'t>(pattern: &str, text: &'t str) -> Option<Vec<&'t str>> {
+    let (start, rest) = pattern.split_once('*').unwrap_or((pattern, ""));
+    let text = text.strip_prefix(start)?;
+    if start.len() == pattern.len() {
+        return text.is_empty().then(Vec::new);
     }
-
-    /// Whether a command waits for seconds to pass.
-    pub fn waits_by_the_clock(&self) -> bool {
-        let has = |text| self.papers.iter().any(|paper| paper.transcript.text.contains(text));
-        ["timeout ", "--max-time ", "--limit-rate "].iter().any(|clock| has(*clock))
-    }
+    let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    ends.filter_map(|end| Some((end, fits(rest, &text[end..])?)))
+        .next()
+        .map(|(end, others)| [vec![&text[..end]], others].concat())
 }

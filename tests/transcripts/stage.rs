@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{PipeWriter, Write, pipe};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -32,9 +32,8 @@ use lab::subject::program::Program;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::pattern::fits;
 use crate::programs::{lab, steps};
-use crate::script::Scene;
+use crate::script::{Scene, fits};
 
 /// Those who may play: what listens on port 9000, what listens on port 8080, a client, and the first
 /// command of the transcript that leads, if a cue starts it.
@@ -94,7 +93,7 @@ impl Stage<'_> {
     pub fn enter(&mut self, role: &'static str, command: &str) -> Result<()> {
         let mut actor = self.start(role, command)?;
         if SHOWN.iter().any(|(of, _)| *of == role) {
-            actor.port = Some(actor.wait_for("it listens", listening_port)?);
+            actor.port = Some(actor.wait_for("its address", listening_port)?);
         }
         self.actors.push(actor);
         Ok(())
@@ -118,17 +117,15 @@ impl Stage<'_> {
     fn start(&self, role: &'static str, command: &str) -> Result<Actor> {
         let line = self.actual(role, command)?;
         let mut sh = Command::new("sh");
-        sh.args(["-c", &line]).current_dir(self.directory.path()).stdin(Stdio::null());
+        sh.args(["-c", &line]).current_dir(self.directory.path());
         // Nothing of cargo's: the laboratory would have the steps built. And no proxy of the user's.
         sh.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         sh.env("LC_ALL", "C").env("CURL_HOME", self.directory.path());
         sh.env("header", self.header.to_string());
-        let mut cues = None;
-        if line.contains(" --cue") {
-            let (stdin, writer) = pipe()?;
-            sh.stdin(stdin);
-            cues = Some(writer);
-        }
+        // Without cues, there is nothing to read.
+        let (stdin, cues) = pipe()?;
+        sh.stdin(stdin);
+        let cues = line.contains(" --cue").then_some(cues);
         let program = Program::start_in_terminal(sh).with_context(|| command.to_string())?;
         Ok(Actor { role, command: command.into(), program, port: None, cues })
     }
@@ -136,7 +133,7 @@ impl Stage<'_> {
     /// The command line that is really run; the table above has examples.
     fn actual(&self, role: &str, command: &str) -> Result<String> {
         let mut line = command.to_string();
-        for (shown, run) in &self.scene.run_as {
+        for (shown, run) in self.scene.values("run-as").filter_map(|both| both.split_once(" -> ")) {
             line = line.replace(shown, run);
         }
         if let Some(proxy) = self.find(PROXY) {
@@ -162,9 +159,8 @@ impl Stage<'_> {
         // Alone in its line, a program takes the place of `sh`.
         let exec = if before.is_empty() && !rest.contains('|') { "exec " } else { "" };
         let mut words: Vec<String> = rest.split(' ').map(str::to_string).collect();
-        if role == BACKEND && self.scene.leads_backend()
-            || role == CLIENT && rest.contains("--stall ")
-        {
+        let cues_backend = || self.scene.values("then").any(|cue| cue.starts_with("backend sends"));
+        if role == BACKEND && cues_backend() || role == CLIENT && rest.contains("--stall ") {
             words.push("--cue".into());
         }
         match words[0].as_str() {
@@ -263,19 +259,19 @@ impl Stage<'_> {
         const PART: u64 = 60_000;
         let page = Wire::response(Framing::Chunked, self.page_size()?);
         let front = self.port(PROXY)?;
-        let taken = || {
-            let queued = procfs::sockets(&[front], Tables::V4).into_iter().map(|socket| {
-                if socket.local == front { socket.send_queue } else { socket.receive_queue }
-            });
-            queued.sum::<u64>()
+        let queued = |socket: &Socket| match (socket.local, socket.remote) {
+            (local, _) if local == front => socket.send_queue,
+            (_, remote) if remote == front => socket.receive_queue,
+            _ => 0,
         };
+        let taken = |stage: &Stage| stage.sockets().iter().map(queued).sum::<u64>();
         for end in (0..page.len()).step_by(PART as usize).skip(1) {
             self.cue(Some(end))?;
-            if true_within(Duration::from_millis(100), || taken() == end) {
+            if true_within(Duration::from_millis(100), || taken(self) == end) {
                 continue;
             }
             self.until_nothing_moves()?;
-            if taken() < end {
+            if taken(self) < end {
                 let chunk =
                     page.chunk_at(end + 200 + CHUNK + 8).context("the page is too short")?;
                 self.cue(Some(chunk.header_at - 200))?;
@@ -319,13 +315,8 @@ impl Actor {
     pub fn wait_for<T>(&self, what: &str, look: impl FnMut(&str) -> Option<T>) -> Result<T> {
         self.program.stdout.wait_for(DEADLINE, look).map_err(|error| {
             let (command, text) = (&self.command, self.program.stdout.text());
-            anyhow!("{command}: waiting until {what}, but {error}:\n{text}")
+            anyhow!("{command}: waiting for {what:?}, but {error}:\n{text}")
         })
-    }
-
-    /// Waits until it has written a text.
-    pub fn until_it_says(&self, text: &str) -> Result<()> {
-        self.wait_for(&format!("it says {text:?}"), |said| said.contains(text).then_some(()))
     }
 
     /// Stops it, and waits until it has stopped.
