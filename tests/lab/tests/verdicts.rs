@@ -2,7 +2,6 @@
 //! deserves it, and relays without a fault are never accused. The faults are in `src/subject/relay.rs`.
 #![cfg(target_os = "linux")]
 
-use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use lab::arrived::reading::Reading;
 use lab::arrived::verdict::{Direction, Kind, Verdict};
 use lab::experiments::{self, Outcome};
 use lab::kernel::procfs;
+use lab::kernel::wait::true_within;
 use lab::ladder::matrix;
 use lab::sent::wire::CHUNK;
 use lab::subject::proxy::{PATIENCE, Proxy, Spec};
@@ -282,15 +282,18 @@ fn a_relay_is_there_while_it_is_used_and_gone_afterwards() {
 }
 
 #[test]
-fn a_child_that_has_left_the_group_is_ended_too() {
-    let strayed = program(&["sh", "-c", "setsid sleep 60 & sleep 60"], Duration::from_secs(1));
-    let (tag, spec) = tagged(&strayed);
+fn a_process_that_has_left_its_group_and_its_parent_is_ended_too() {
+    let daemon = ["sh", "-c", "(setsid sleep 60 &); sleep 60"];
+    let (tag, spec) = tagged(&program(&daemon, Duration::from_secs(1)));
     let start = thread::spawn(move || Proxy::start(&spec, ([127, 0, 0, 1], 9).into()).is_ok());
-    let begun = Instant::now();
-    while alive(&tag).len() < 3 {
-        assert!(begun.elapsed() < Duration::from_secs(5), "the child never started");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let has_left = |pid: &i32| {
+        procfs::process(*pid).is_some_and(|process| {
+            let parents = [alive(&tag), vec![std::process::id() as i32]].concat();
+            process.group == process.pid && !parents.contains(&process.parent)
+        })
+    };
+    let left = true_within(Duration::from_secs(5), || alive(&tag).iter().any(has_left));
+    assert!(left, "no process has left its parent");
     assert!(!start.join().expect("no panic"), "nothing listens");
     assert_gone(&tag);
 }
@@ -389,19 +392,12 @@ fn tagged(spec: &Spec) -> (String, Spec) {
 
 /// The processes with that tag.
 fn alive(tag: &str) -> Vec<i32> {
-    let has_tag = |pid: &i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|&byte| byte == 0).any(|entry| entry == tag.as_bytes())
-    };
-    procfs::processes().iter().map(|process| process.pid).filter(has_tag).collect()
+    procfs::with_environment(tag)
 }
 
 /// No process with that tag is left, or will be in a moment: the kernel needs some time to end one.
 #[track_caller]
 fn assert_gone(tag: &str) {
-    let begun = Instant::now();
-    while !alive(tag).is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(2), "left behind: {:?}", alive(tag));
-        thread::sleep(Duration::from_millis(5));
-    }
+    let gone = true_within(Duration::from_secs(2), || alive(tag).is_empty());
+    assert!(gone, "left behind: {:?}", alive(tag));
 }

@@ -326,8 +326,9 @@ mod tests {
 
     #[test]
     fn what_was_written_is_in_one_queue_or_the_other_once_it_is_acknowledged() {
+        use crate::kernel::wait::find_within;
         use std::io::Write;
-        use std::time::{Duration, Instant};
+        use std::time::Duration;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -337,14 +338,12 @@ mod tests {
         while let Ok(count) = server.write(&[0; 1 << 16]) {
             written += count as u64;
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let sockets = loop {
+        let sockets = find_within(Duration::from_secs(5), || {
             let sockets = sockets(&[port], Tables::V4);
-            if !in_flight(&sockets) && !sockets.iter().any(|socket| socket.awaits_ack) {
-                break sockets;
-            }
-            assert!(Instant::now() < deadline, "{sockets:?}");
-        };
+            let arrived = !in_flight(&sockets) && !sockets.iter().any(|socket| socket.awaits_ack);
+            arrived.then_some(sockets)
+        });
+        let sockets = sockets.expect("everything is acknowledged in time");
         let queued = |socket: &Socket| match socket.state {
             LISTEN => 0,
             _ => socket.send_queue + socket.receive_queue,
