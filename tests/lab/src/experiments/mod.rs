@@ -2,7 +2,7 @@
 //!
 //! One file each. It begins with the experiment's question and explanation, which the commands `list`,
 //! `show` and `explain` print, so they are written in one place. Then comes what is done, from top to
-//! bottom. [`rig`] is what all of them stand on, [`common`] what several of them do.
+//! bottom. [`rig`] is what all of them stand on, and `common.rs` has what several of them do.
 
 mod both_ways;
 mod common;
