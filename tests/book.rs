@@ -8,17 +8,27 @@ use lab::arrived::verdict::Kind;
 use lab::experiments::{self, Experiment};
 use lab::ladder::{Budget, ladder};
 use press::Project;
-use press::check::{self, Report};
+use press::check;
 use press::directive::Directive;
 use press::verdicts::{self, Mark};
 
-fn report() -> Report {
-    check::check(&Project::new(env!("CARGO_MANIFEST_DIR")))
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The directives of all pages, each with its place.
+fn directives() -> Vec<(String, Directive)> {
+    let project = Project::new(ROOT);
+    let mut all = Vec::new();
+    for page in pages() {
+        let found = press::page::expand(&project, &page, &read(&page)).directives;
+        all.extend(found.into_iter().map(|(line, one)| (format!("book/src/{page}:{line}"), one)));
+    }
+    all
 }
 
 #[test]
 fn nothing_is_wrong_with_any_page() {
-    let problems: Vec<String> = report().problems.iter().map(ToString::to_string).collect();
+    let problems = check::check(&Project::new(ROOT));
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
@@ -44,28 +54,25 @@ fn every_rust_fence_is_a_directive() {
 #[test]
 fn badges_and_tables_say_what_the_manifests_say() {
     let mut badges = 0;
-    for (page, directives) in report().directives {
-        for (line, directive) in directives {
-            let place = format!("book/src/{page}:{line}");
-            let step = |name: &str| ladder().step(name).expect(&place);
-            match directive {
-                Directive::Badge { step: name } => {
-                    let html = verdicts::step_badge(step(&name)).into_string();
-                    for mark in expected_marks(&name) {
-                        assert!(html.contains(&format!(">{}<", mark.words())), "{place}: {html}");
-                    }
+    for (place, directive) in directives() {
+        let step = |name: &str| ladder().step(name).expect(&place);
+        match directive {
+            Directive::Badge { step: name } => {
+                let html = verdicts::step_badge(step(&name)).into_string();
+                for mark in expected_marks(&name) {
+                    assert!(html.contains(&format!(">{}<", mark.words())), "{place}: {html}");
                 }
-                Directive::Matrix { step: name } => {
-                    let html = verdicts::matrix(step(&name)).into_string();
-                    for kind in experiments::ALL.iter().flat_map(|one| expected(one, &name)) {
-                        let words = format!(">{}</span>", kind.word());
-                        assert!(html.contains(&words), "{place}: {words} of {name}");
-                    }
-                }
-                _ => continue,
             }
-            badges += 1;
+            Directive::Matrix { step: name } => {
+                let html = verdicts::matrix(step(&name)).into_string();
+                for kind in experiments::ALL.iter().flat_map(|one| expected(one, &name)) {
+                    let words = format!(">{}</span>", kind.word());
+                    assert!(html.contains(&words), "{place}: {words} of {name}");
+                }
+            }
+            _ => continue,
         }
+        badges += 1;
     }
     assert!(badges > 0, "no page shows a verdict");
 }
@@ -86,9 +93,8 @@ fn expected(experiment: &Experiment, step: &str) -> Vec<Kind> {
 
 #[test]
 fn every_step_is_shown_and_every_change_between_two() {
-    let report = report();
-    let all: Vec<&Directive> =
-        report.directives.values().flatten().map(|(_, directive)| directive).collect();
+    let all = directives();
+    let all: Vec<&Directive> = all.iter().map(|(_, directive)| directive).collect();
     for step in ladder().steps.iter().map(|step| &step.name) {
         let file = format!("steps/{step}/main.rs");
         let shown =

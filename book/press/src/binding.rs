@@ -26,11 +26,9 @@ use crate::{Problem, Project};
 pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
     let parent = destination.parent().context("a directory to build into")?;
     fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-    // Next to it, so that it can take its place in one move.
-    let fresh = tempfile::Builder::new()
-        .prefix(".book-")
-        .tempdir_in(parent)
-        .with_context(|| format!("creating a directory in {}", parent.display()))?;
+    // Next to it, so that the pages can take their place in one move.
+    let fresh = tempfile::Builder::new().prefix(".book-").tempdir_in(parent);
+    let fresh = fresh.with_context(|| format!("creating a directory in {}", parent.display()))?;
     let pages = fresh.path().join("new");
     let ((), warnings) = listening(|| {
         let mut book = load(project, &pages)?;
@@ -38,13 +36,11 @@ pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
         book.with_preprocessor(Expansion { project: project.clone() });
         book.build()
     })?;
+    let place = || format!("putting the pages in {}", destination.display());
     if destination.exists() {
-        let old = fresh.path().join("old");
-        fs::rename(destination, old)
-            .with_context(|| format!("moving {} away", destination.display()))?;
+        fs::rename(destination, fresh.path().join("old")).with_context(place)?;
     }
-    fs::rename(&pages, destination)
-        .with_context(|| format!("moving the pages to {}", destination.display()))?;
+    fs::rename(&pages, destination).with_context(place)?;
     Ok(warnings)
 }
 
@@ -106,6 +102,11 @@ pub fn preprocess() -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
+/// Where `cargo book` and stock mdBook put the pages.
+pub fn destination(project: &Project) -> PathBuf {
+    project.root().join("target/book")
+}
+
 /// The directories that the book is made from: its own, and the `extra-watch-dirs` of `book.toml`.
 pub fn sources(project: &Project) -> Result<Vec<PathBuf>> {
     let book = project.root().join("book");
@@ -115,29 +116,8 @@ pub fn sources(project: &Project) -> Result<Vec<PathBuf>> {
     Ok(all.filter(|directory| directory.is_dir()).collect())
 }
 
-/// What is wrong with the settings in `book.toml`.
-pub fn settings(project: &Project) -> Vec<Problem> {
-    let file = "book/book.toml";
-    let config = match config(project) {
-        Ok(config) => config,
-        Err(error) => return vec![Problem::new(file, 0, format!("{error:#}"))],
-    };
-    let html = config.html_config().unwrap_or_default();
-    let mut problems = Vec::new();
-    for path in html.additional_css.iter().chain(&html.additional_js) {
-        if !project.root().join("book").join(path).is_file() {
-            let message = format!("there is no file book/{}", path.display());
-            problems.push(Problem::new(file, 0, message));
-        }
-    }
-    if html.mathjax_support {
-        problems.push(Problem::new(file, 0, "mathjax-support loads a script from elsewhere"));
-    }
-    problems
-}
-
-/// Runs `work` and returns what mdBook warned of meanwhile, a line each. It has no other way of
-/// telling that something is missing.
+/// Runs `work` and returns what mdBook warned of meanwhile, a line each. It has no other way to
+/// say that something is missing.
 fn listening<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<String>)> {
     let mut notes = tempfile::tempfile().context("creating a file for mdBook's warnings")?;
     let subscriber = tracing_subscriber::fmt()
@@ -154,25 +134,22 @@ fn listening<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<String>)> {
     let mut said = String::new();
     notes.rewind()?;
     notes.read_to_string(&mut said)?;
-    Ok((made, said.lines().map(str::to_string).collect()))
+    Ok((made, said.lines().map(|line| format!("mdBook warns: {line}")).collect()))
 }
 
 /// Everything that is wrong with the book and with the pages made from it: one line each.
 pub fn check(project: &Project) -> Result<Vec<String>> {
-    let mut problems = settings(project);
-    problems.extend(crate::check::check(project).problems);
+    let problems = crate::check::check(project);
     let mut lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let directory = tempfile::tempdir().context("creating a directory for the pages")?;
     let pages = directory.path().join("pages");
     match build(project, &pages) {
         Ok(warnings) => {
-            lines.extend(warnings.iter().map(|warning| format!("mdBook warns: {warning}")));
+            lines.extend(warnings);
             let problems = Output::read(project, &pages)?.problems()?;
             lines.extend(problems.iter().map(ToString::to_string));
         }
-        // The pages that are missing have been named.
-        Err(_) if !lines.is_empty() => {}
-        Err(error) => return Err(error),
+        Err(error) => lines.push(format!("{error:#}")),
     }
     Ok(lines)
 }

@@ -1,69 +1,49 @@
 //! All pages of the book, judged without building it. What only the finished pages can show, links
 //! for example, is in `output`.
 
-use std::collections::BTreeMap;
-
 use lab::ladder::Ladder;
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use regex::Regex;
 
-use crate::directive::Directive;
 use crate::page::{self, chapter_number, line_at, markdown_options};
 use crate::rules::Complain;
 use crate::transcript::Transcript;
 use crate::{Problem, Project, diff, rules, sim, tree, verdicts};
 
-/// What a look over the whole book found.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Everything that is wrong, by file and line.
-    pub problems: Vec<Problem>,
-    /// The directives of each page, with their lines.
-    pub directives: BTreeMap<String, Vec<(usize, Directive)>>,
-}
-
-/// Reads every page that `SUMMARY.md` names and reports all that is wrong with the book.
-pub fn check(project: &Project) -> Report {
-    let mut report = Report::default();
-    // Where the manifests are wrong, that is said once, at the end.
+/// Reads every page that `SUMMARY.md` names, and returns all that is wrong with the book, by file and
+/// line.
+pub fn check(project: &Project) -> Vec<Problem> {
+    // Where the manifests are wrong, that is said once, with the presets.
     let ladder = project.ladder().unwrap_or_default();
-    for name in summary(project, &mut report.problems) {
+    let (pages, mut problems) = summary(project);
+    for name in pages {
         let path = format!("book/src/{name}");
         // Where it cannot be read, that is said where SUMMARY.md names it.
         let Ok(text) = project.read(&path) else { continue };
-        let mut complain = |line, message| report.problems.push(Problem::new(&path, line, message));
+        let page = page::expand(project, &name, &text);
+        let mut complain = |line, message| problems.push(Problem::new(&path, line, message));
         typed_code(&text, &mut complain);
         typed_counts(&text, &ladder, &mut complain);
-        let page = page::expand(project, &name, &text);
         // What is said in the place of a directive that failed would be judged too.
         if page.problems.is_empty()
             && let Some(outline) = tree::outline(&page.markdown, &mut complain)
         {
             rules::judge(&name, &outline, &mut complain);
         }
-        report.problems.extend(page.problems);
-        report.directives.insert(name, page.directives);
+        problems.extend(page.problems);
     }
-    not_shown(project, &mut report.problems);
-    match (sim::presets(project), project.ladder()) {
-        (Ok(presets), Ok(ladder)) => {
-            report.problems.extend(sim::disagreements(&presets, &ladder));
-        }
-        (presets, ladder) => report.problems.extend(presets.err().into_iter().chain(ladder.err())),
-    }
-    report.problems.sort();
-    report.problems.dedup();
-    report
+    not_shown(project, &mut problems);
+    problems.extend(sim::disagreements(project).unwrap_or_else(|problem| vec![problem]));
+    problems.sort();
+    problems.dedup();
+    problems
 }
 
-/// The pages of the book, in order.
-pub fn pages(project: &Project) -> Vec<String> {
-    summary(project, &mut vec![])
-}
-
-/// The pages that `SUMMARY.md` names: each once, the chapters in their order, none left out.
-fn summary(project: &Project, problems: &mut Vec<Problem>) -> Vec<String> {
+/// The pages that `SUMMARY.md` names, and what is wrong with it: it names each once, the chapters in
+/// their order, and leaves none out.
+pub fn summary(project: &Project) -> (Vec<String>, Vec<Problem>) {
     let path = "book/src/SUMMARY.md";
+    let mut problems = Vec::new();
     let text = project.read(path).unwrap_or_else(|message| {
         problems.push(Problem::new(path, 0, message));
         String::new()
@@ -96,48 +76,45 @@ fn summary(project: &Project, problems: &mut Vec<Problem>) -> Vec<String> {
             problems.push(Problem::new(format!("book/src/{name}.md"), 0, message));
         }
     }
-    pages
+    (pages, problems)
 }
 
-/// Code, diffs and output that somebody typed instead of naming where they come from.
+/// Directives, each with the languages of code that it stands for and that nobody types.
+const TYPED: [(&str, &[&str]); 3] = [
+    ("listing", &["rust", "rs"]),
+    ("diff", &["diff", "patch"]),
+    ("transcript", &["console", "terminal", "shell-session"]),
+];
+
+/// Code, diffs and terminals that somebody typed instead of naming where they come from.
 fn typed_code(text: &str, complain: Complain) {
     for (event, range) in Parser::new_ext(text, markdown_options()).into_offset_iter() {
-        let what = match event {
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
-                let language = info.split([' ', ',', '\t']).next().unwrap_or("").to_lowercase();
-                match language.as_str() {
-                    "rust" | "rs" => "a ```rust fence typed by hand: use {{#listing}}",
-                    "diff" | "patch" => "a ```diff fence typed by hand: use {{#diff}}",
-                    "console" | "terminal" | "shell-session" => {
-                        "a terminal typed by hand: use {{#transcript}}"
-                    }
-                    _ => continue,
-                }
-            }
+        let typed = match event {
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => info.to_lowercase(),
             Event::Html(html) | Event::InlineHtml(html) if html.contains("language-rust") => {
-                "Rust code typed by hand: use {{#listing}}"
+                "rust".into()
             }
             _ => continue,
         };
-        complain(line_at(text, range.start), what.into());
+        let language = typed.split([' ', ',', '\t']).next().unwrap_or("");
+        if let Some((directive, _)) = TYPED.iter().find(|(_, all)| all.contains(&language)) {
+            let message = format!("{language} typed by hand: use {{{{#{directive}}}}}");
+            complain(line_at(text, range.start), message);
+        }
     }
 }
 
 /// "thirteen experiments" that somebody typed. Two may be any two; four steps may be any four,
 /// unless there are four.
 fn typed_counts(text: &str, ladder: &Ladder, complain: Complain) {
-    let lines = text.lines().enumerate();
-    let words: Vec<(usize, &str)> = lines
-        .flat_map(|(at, line)| line.split_whitespace().map(move |word| (at + 1, word)))
-        .collect();
-    for pair in words.windows(2) {
+    let lines = text.lines().zip(1..);
+    let words = lines.flat_map(|(line, at)| line.split_whitespace().map(move |word| (at, word)));
+    for pair in words.collect::<Vec<_>>().windows(2) {
         let [(line, number), (_, things)] = pair else { continue };
         let things = things.trim_end_matches(|c: char| !c.is_alphabetic());
-        let Some(number) = verdicts::number_of(number).filter(|number| *number > 2) else {
-            continue;
-        };
-        let all = verdicts::count(ladder, things) == Ok(number);
-        if all || things == "experiments" {
+        let number = verdicts::number_of(number).filter(|number| *number > 2);
+        let all = verdicts::count(ladder, things).ok();
+        if number.is_some() && (number == all || things == "experiments") {
             complain(*line, format!("a count typed by hand: use {{{{#count of=\"{things}\"}}}}"));
         }
     }
@@ -145,18 +122,18 @@ fn typed_counts(text: &str, ladder: &Ladder, complain: Complain) {
 
 /// Transcripts and answers must be sound even where no page shows them.
 fn not_shown(project: &Project, problems: &mut Vec<Problem>) {
-    let mut found = Vec::new();
-    for name in project.files("book/transcripts", "txt") {
+    let transcript = |name: &String| {
         let file = format!("book/transcripts/{name}.txt");
         let text = project.read(&file).map_err(|message| (0, message));
-        if let Err((line, message)) = text.and_then(|text| Transcript::parse(&text)) {
-            found.push(Problem::new(file, line, message));
-        }
-    }
-    for name in project.files("book/answers", "patch") {
-        found.extend(diff::patched(project, &name).err());
-    }
+        let wrong = text.and_then(|text| Transcript::parse(&text)).err();
+        wrong.map(|(line, message)| Problem::new(file, line, message))
+    };
+    let answer = |name: &String| diff::patched(project, name).err();
+    let transcripts = project.files("book/transcripts", "txt");
+    let answers = project.files("book/answers", "patch");
+    let found = transcripts.iter().filter_map(transcript).chain(answers.iter().filter_map(answer));
     // What a page shows has been named already, with the page.
-    found.retain(|problem| !problems.iter().any(|known| known.file == problem.file));
-    problems.extend(found);
+    let is_new = |one: &Problem| !problems.iter().any(|known| known.file == one.file);
+    let new: Vec<Problem> = found.filter(is_new).collect();
+    problems.extend(new);
 }

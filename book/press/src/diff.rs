@@ -42,12 +42,12 @@ pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
             // The change, not the context before it, says where we are.
             let change = group.iter().find(|op| op.tag() != similar::DiffTag::Equal);
             let line = change.map_or(from, |op| op.new_range().start);
-            let item = source::enclosing(&items, line);
-            let item = item.map_or(String::new(), |item| format!(", in {}", item.name));
-            let next = match in_one_item {
-                true => String::new(),
-                false => format!("; on at line {}{item}", from + 1),
-            };
+            let mut next = String::new();
+            if !in_one_item {
+                let item = source::enclosing(&items, line);
+                let item = item.map_or(String::new(), |item| format!(", in {}", item.name));
+                next = format!("; on at line {}{item}", from + 1);
+            }
             lines.push(fold(old_from - shown, &next));
         }
         for op in &group {

@@ -3,96 +3,50 @@
 use maud::{Markup, PreEscaped, html};
 use roxmltree::{Document, Node};
 
-/// The picture as one line of SVG.
+/// The picture `name`.svg, whose text is `file`, as a piece of HTML.
 ///
-/// `id` must be the only one of its kind in the whole book: it becomes the prefix of all ids in the
-/// picture, because the page for printing holds all pictures at once. `alt` becomes its title, and
-/// takes the place of the one in the file. An error comes with its line.
-pub fn inlined(file: &str, id: &str, alt: &str) -> Result<Markup, (usize, String)> {
+/// `id` becomes the id of its title, which is `alt`; a title in the file is left out. All other ids
+/// must begin with the name of the picture: the page for printing holds all pictures at once. An
+/// error comes with its line.
+pub fn inlined(file: &str, name: &str, id: &str, alt: &str) -> Result<Markup, (usize, String)> {
     let document =
         Document::parse(file).map_err(|error| (error.pos().row as usize, error.to_string()))?;
     let root = document.root_element();
-    if root.tag_name().name() != "svg" {
-        return Err((1, format!("<{}> where <svg> belongs", root.tag_name().name())));
-    }
-    if root.attribute("viewBox").is_none() {
-        return Err((1, "<svg> has no viewBox, so it cannot shrink".into()));
+    if root.tag_name().name() != "svg" || root.attribute("viewBox").is_none() {
+        return Err((1, "not an <svg> with a viewBox, without which it cannot shrink".into()));
     }
     for element in root.descendants().filter(Node::is_element) {
         let line = document.text_pos_at(element.range().start).row as usize;
-        forbidden(element).map_err(|message| (line, message))?;
+        allowed(element, name).map_err(|message| (line, message))?;
     }
-    let mut svg = String::from("<svg");
-    if let Some(namespace) = root.tag_name().namespace() {
-        push_attribute(&mut svg, "xmlns", namespace);
-    }
-    for attribute in root.attributes() {
-        let replaced = ["id", "role", "aria-labelledby", "aria-label", "aria-hidden"];
-        if !replaced.contains(&attribute.name()) {
-            push_attribute(&mut svg, attribute.name(), attribute.value());
-        }
-    }
-    svg += &format!(" id=\"{id}\" role=\"img\" aria-labelledby=\"{id}-title\">");
-    svg += &html! { title id=(format!("{id}-title")) { (alt) } }.into_string();
-    for child in root.children().filter(|child| !child.has_tag_name("title")) {
-        push(&mut svg, child, id);
-    }
-    Ok(PreEscaped(svg + "</svg>"))
+    let own = root.children().filter(Node::is_element);
+    let own = own.filter(|child| child.tag_name().name() != "title").collect::<Vec<_>>();
+    let [Some(first), Some(last)] = [own.first(), own.last()] else {
+        return Err((1, "nothing is drawn".into()));
+    };
+    let open = file[root.range().start..].split('>').next().unwrap_or("");
+    let label = format!(" role=\"img\" aria-labelledby=\"{id}-title\">");
+    Ok(html! {
+        (PreEscaped(open)) (PreEscaped(label))
+        title id=(format!("{id}-title")) { (alt) }
+        (PreEscaped(&file[first.range().start..last.range().end])) (PreEscaped("</svg>"))
+    })
 }
 
-/// What would act on the page around the picture, or reach out of it.
-fn forbidden(element: Node) -> Result<(), String> {
-    let name = element.tag_name().name();
-    match name {
-        "script" | "foreignObject" => return Err(format!("<{name}> in a picture")),
-        "style" => {
-            return Err("<style> would style every picture of the page: use attributes, or the classes of press.css".into());
-        }
-        _ => {}
+/// What would act on the page around the picture, or reach out of it, is refused.
+fn allowed(element: Node, name: &str) -> Result<(), String> {
+    let tag = element.tag_name().name();
+    if ["script", "style", "foreignObject"].contains(&tag) {
+        return Err(format!("<{tag}> in a picture, where it would act on the whole page"));
     }
     for attribute in element.attributes() {
         let (key, value) = (attribute.name(), attribute.value());
-        let link = ["href", "src"].contains(&key);
-        if key.starts_with("on") || (link && !value.starts_with('#')) {
-            return Err(format!("<{name} {key}=\"{value}\"> in a picture"));
+        if key == "id" && !value.starts_with(&format!("{name}-")) {
+            return Err(format!("the id {value} does not begin with {name}-"));
+        }
+        if key.starts_with("on") || (["href", "src"].contains(&key) && !value.starts_with('#')) {
+            return Err(format!("<{tag} {key}=\"{value}\"> in a picture"));
         }
     }
     Ok(())
-}
-
-/// Writes an element and what is in it. Every id, and every reference to one, gets the prefix.
-fn push(svg: &mut String, node: Node, id: &str) {
-    if let Some(text) = node.text().filter(|_| node.is_text()) {
-        // Between tags, line breaks and indentation mean nothing.
-        let between = text.trim().is_empty() && text.contains('\n');
-        if !between {
-            *svg += &html! { (text.replace('\n', " ")) }.into_string();
-        }
-        return;
-    }
-    if !node.is_element() {
-        return;
-    }
-    let name = node.tag_name().name();
-    *svg += &format!("<{name}");
-    for attribute in node.attributes() {
-        let value = attribute.value();
-        let value = match (attribute.name(), value.strip_prefix('#')) {
-            ("id", _) => format!("{id}-{value}"),
-            ("href", Some(target)) => format!("#{id}-{target}"),
-            _ => value.replace("url(#", &format!("url(#{id}-")),
-        };
-        push_attribute(svg, attribute.name(), &value);
-    }
-    if !node.has_children() {
-        *svg += "/>";
-        return;
-    }
-    svg.push('>');
-    node.children().for_each(|child| push(svg, child, id));
-    *svg += &format!("</{name}>");
-}
-
-fn push_attribute(svg: &mut String, name: &str, value: &str) {
-    *svg += &format!(" {name}=\"{}\"", html! { (value) }.into_string());
 }

@@ -14,7 +14,6 @@ pub mod check;
 pub mod diff;
 pub mod directive;
 pub mod figure;
-mod html;
 pub mod page;
 pub mod rules;
 pub mod sim;
@@ -63,8 +62,8 @@ impl Problem {
     }
 }
 
+/// A message that is about no file: it is for whoever notices it to say where.
 impl From<String> for Problem {
-    /// A message that is about no file: it is for whoever notices it to say where.
     fn from(message: String) -> Problem {
         Problem::new("", 0, message)
     }
@@ -72,11 +71,8 @@ impl From<String> for Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if self.line > 0 {
-            write!(f, "{}:", self.line)?;
-        }
-        write!(f, " {}", self.message)
+        let line = if self.line == 0 { String::new() } else { format!("{}:", self.line) };
+        write!(f, "{}:{line} {}", self.file.display(), self.message)
     }
 }
 
@@ -129,11 +125,10 @@ impl Project {
     /// directory that is not there has none.
     pub fn files(&self, directory: &str, extension: &str) -> Vec<String> {
         let entries = fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
-        let paths = entries.map(|entry| entry.path());
-        let mut names: Vec<String> = paths
-            .filter(|path| path.extension().is_some_and(|given| given == extension))
-            .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
-            .collect();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let stem =
+            |name: String| Some(name.strip_suffix(extension)?.strip_suffix('.')?.to_string());
+        let mut names: Vec<String> = names.filter_map(stem).collect();
         names.sort();
         names
     }

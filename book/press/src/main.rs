@@ -9,8 +9,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use press::output::Output;
-use press::serve::{self, Changes};
-use press::{Project, binding, check};
+use press::{Project, binding, check, serve};
 
 /// Builds the book and serves it on 127.0.0.1, up to date with every change.
 #[derive(Parser)]
@@ -80,42 +79,39 @@ fn complain<T: Display>(lines: &[T]) -> usize {
 
 /// Names what is wrong without building the book; returns how much.
 fn report(project: &Project) -> usize {
-    complain(&binding::settings(project)) + complain(&check::check(project).problems)
+    complain(&check::check(project))
 }
 
 fn build(project: &Project) -> Result<bool> {
     let wrong = report(project);
-    let pages = serve::destination(project);
-    let warnings = binding::build(project, &pages)?;
-    let warned = warnings.iter().map(|warning| format!("mdBook warns: {warning}"));
-    let warned = complain(&warned.collect::<Vec<_>>());
+    let pages = binding::destination(project);
+    let warned = complain(&binding::build(project, &pages)?);
     say(&format!("The book is in {}", pages.join("index.html").display()));
     // The pages are there, with the faults shown where they are: somebody may want to look.
     Ok(wrong + warned == 0)
 }
 
 fn examine(project: &Project) -> Result<bool> {
-    let wrong = complain(&binding::check(project)?);
-    match wrong {
-        0 => say(&format!("Nothing wrong with {} pages.", check::pages(project).len())),
-        count => drop(complain(&[format!("Problems: {count}")])),
+    match complain(&binding::check(project)?) {
+        0 => say(&format!("Nothing wrong with {} pages.", check::summary(project).0.len())),
+        count => anyhow::bail!("{count} in all"),
     }
-    Ok(wrong == 0)
+    Ok(true)
 }
 
 fn links(project: &Project) -> Result<bool> {
-    let pages = serve::destination(project);
+    let pages = binding::destination(project);
     binding::build(project, &pages)?;
     for (url, places) in Output::read(project, &pages)?.external() {
-        say(&format!("{url}  {}", places.into_iter().collect::<Vec<_>>().join(" ")));
+        say(&format!("{url}  {}", Vec::from_iter(places).join(" ")));
     }
     Ok(true)
 }
 
 /// Builds, serves, and builds again whenever something changes.
 fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
-    let changes = Changes::watch(project)?;
-    let directory = serve::destination(project);
+    let changes = serve::changes(project)?;
+    let directory = binding::destination(project);
     // A book with faults can be read: they stand where they are, in bold.
     report(project);
     binding::build(project, &directory)?;
@@ -135,7 +131,7 @@ fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
             complain(&[format!("The server has ended: {error:#}")]);
         }
     });
-    while changes.next().is_some() {
+    for _ in changes {
         report(project);
         match binding::build(project, &directory) {
             Ok(_) => reloader.reload(),

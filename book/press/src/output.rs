@@ -10,6 +10,7 @@ use html5gum::{Token, Tokenizer};
 use regex::Regex;
 use walkdir::WalkDir;
 
+use crate::page::line_at;
 use crate::{Problem, Project, sim};
 
 /// A finished page, as far as links go.
@@ -37,7 +38,7 @@ impl Output {
         let simulator: BTreeSet<String> =
             presets.keys().map(|name| format!("sim={name}")).collect();
         let mut pages = BTreeMap::new();
-        for name in files(directory, "html")? {
+        for name in files(directory, ".html")? {
             let mut page = Finished::read(&read(&directory.join(&name))?, &simulator);
             let markdown = format!("book/src/{}", name.with_extension("md").display());
             page.source = project.read(&markdown).ok().map(|text| (markdown, text));
@@ -55,11 +56,10 @@ impl Output {
                 problems.push(page.problem(name, &format!("\"{id}\""), message));
             }
             for (element, url) in &page.links {
-                let message = if !is_external(url) {
-                    self.follow(name, url)
-                } else {
-                    let loaded = element != "a" && !url.starts_with("data:");
-                    loaded.then(|| format!("<{element}> loads {url} from elsewhere"))
+                let message = match (is_external(url), element == "a" || url.starts_with("data:")) {
+                    (false, _) => self.follow(name, url),
+                    (true, true) => None,
+                    (true, false) => Some(format!("<{element}> loads {url} from elsewhere")),
                 };
                 problems.extend(message.map(|message| page.problem(name, url, message)));
             }
@@ -71,7 +71,7 @@ impl Output {
             problems.retain(is_source);
         }
         let elsewhere = Regex::new(r#"url\(["']?(https?:)?//"#)?;
-        for name in files(&self.directory, "css")? {
+        for name in files(&self.directory, ".css")? {
             for (at, line) in read(&self.directory.join(&name))?.lines().enumerate() {
                 if elsewhere.is_match(line) {
                     let message = "this style sheet loads something from elsewhere";
@@ -146,10 +146,8 @@ impl Finished {
     /// was made by a directive, or by mdBook.
     fn problem(&self, name: &Path, text: &str, message: String) -> Problem {
         let Some((file, markdown)) = &self.source else { return Problem::new(name, 0, message) };
-        let written = [text, &text.replace(".html", ".md")];
-        let line =
-            markdown.lines().position(|line| written.iter().any(|text| line.contains(*text)));
-        Problem::new(file, line.map_or(0, |line| line + 1), message)
+        let at = markdown.find(text).or_else(|| markdown.find(&text.replace(".html", ".md")));
+        Problem::new(file, at.map_or(0, |at| line_at(markdown, at)), message)
     }
 }
 
@@ -164,14 +162,12 @@ fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
 }
 
-/// The names of all files below a directory, as seen from it, in order: those with this extension,
-/// or with any if it is empty.
-pub fn files(directory: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+/// The names of all files below a directory, as seen from it, in order, that end like this.
+pub fn files(directory: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in WalkDir::new(directory).sort_by_file_name() {
         let path = entry?.into_path();
-        let given = path.extension().unwrap_or_default();
-        if path.is_file() && (extension.is_empty() || given == extension) {
+        if path.is_file() && path.to_string_lossy().ends_with(ending) {
             found.push(path.strip_prefix(directory)?.to_path_buf());
         }
     }

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use maud::{Markup, html};
-use pulldown_cmark::{Event, Options, Parser, Tag};
+use maud::{Markup, PreEscaped, html};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::diff::{self, DiffLine};
 use crate::directive::{self, Directive};
-use crate::html::{inline, one_line};
 use crate::transcript::{TerminalLine, Transcript};
 use crate::{Problem, Project, figure, sim, source, verdicts};
 
@@ -50,6 +49,23 @@ pub struct Page {
 /// The line at a byte of a text, counted from 1.
 pub fn line_at(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
+}
+
+/// The markup on one line: line breaks in its text become `&#10;`.
+///
+/// Markdown ends a block of HTML at the first empty line, and code has empty lines.
+fn one_line(markup: Markup) -> String {
+    markup.into_string().replace('\n', "&#10;")
+}
+
+/// A caption: a line of Markdown as HTML, without a paragraph around it.
+fn inline(markdown: &str) -> Markup {
+    let events = Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH).filter(|event| {
+        !matches!(event, Event::Start(Tag::Paragraph) | Event::End(TagEnd::Paragraph))
+    });
+    let mut html = String::new();
+    pulldown_cmark::html::push_html(&mut html, events);
+    PreEscaped(html)
 }
 
 /// Expands the page `file` of `book/src`.
@@ -281,9 +297,10 @@ impl Expander<'_> {
     fn figure(&mut self, file: &str, alt: &str, caption: &str) -> Result<Markup, Problem> {
         let path = format!("book/src/figures/{file}");
         let id = self.id("figure");
-        let svg = figure::inlined(&self.project.read(&path)?, &id, alt)
-            .map_err(|(line, message)| Problem::new(&path, line, message))?;
-        Ok(html! { figure.figure { (svg) figcaption { (inline(caption)) } } })
+        let svg =
+            figure::inlined(&self.project.read(&path)?, file.trim_end_matches(".svg"), &id, alt)
+                .map_err(|(line, message)| Problem::new(&path, line, message))?;
+        Ok(html! { figure.figure id=(id) { (svg) figcaption { (inline(caption)) } } })
     }
 }
 

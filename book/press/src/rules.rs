@@ -6,17 +6,8 @@ use crate::page::chapter_number;
 use crate::tree::{Outline, Part};
 
 /// The sections of a numbered chapter, in their order, but for [`CODE`].
-pub const SECTIONS: [&str; 9] = [
-    "Where we are",
-    "Predict",
-    "Run it",
-    "What goes wrong",
-    "Why",
-    "The diff",
-    "The proof",
-    "Exercises",
-    "A closing note",
-];
+pub const SECTIONS: &str = "Where we are · Predict · Run it · What goes wrong · Why · The diff · \
+                            The proof · Exercises · A closing note";
 
 /// A chapter may show its code as soon as the reader has run it, or only when the evidence has been
 /// collected: this section stands anywhere between the two others.
@@ -107,17 +98,14 @@ fn sections(parts: Parts, complain: Complain) {
     let (code, [after, until]) = CODE;
     let given = headings(parts, 2, 2);
     let place = |title: &str| given.iter().position(|(_, _, given)| *given == title);
-    match place(code) {
-        Some(at) if place(after) > Some(at) || place(until).is_some_and(|end| end < at) => {
-            let message = format!("the section {code:?} belongs between {after:?} and {until:?}");
-            complain(given[at].0, message);
-        }
-        Some(_) => {}
-        None => complain(1, format!("the section {code:?} is missing")),
+    if place(code).is_none() || place(code) < place(after) || place(code) > place(until) {
+        let line = place(code).map_or(1, |at| given[at].0);
+        let rule = format!("the section {code:?} belongs between {after:?} and {until:?}");
+        complain(line, rule);
     }
     let mut others = given.iter().filter(|(_, _, title)| *title != code);
     // Only the first that is out of step: so is everything after it.
-    for expected in SECTIONS {
+    for expected in SECTIONS.split(" · ") {
         match others.next() {
             Some((_, _, title)) if *title == expected => {}
             Some((line, _, title)) => {
@@ -134,16 +122,11 @@ fn sections(parts: Parts, complain: Complain) {
 
 /// The parts of a section: its heading, and all up to the next one of its level or above.
 fn section<'a>(parts: Parts<'a>, title: &str) -> Parts<'a> {
-    let heading = |part: &Part, title: Option<&str>| match part {
-        Part::Heading { level, title: given } => {
-            *level <= 2 && title.is_none_or(|one| one == given)
-        }
-        _ => false,
-    };
-    let start = parts.iter().position(|(_, part)| heading(part, Some(title)));
-    let rest = &parts[start.unwrap_or(parts.len())..];
-    let end = rest.iter().skip(1).position(|(_, part)| heading(part, None));
-    &rest[..end.map_or(rest.len(), |end| end + 1)]
+    let all = headings(parts, 1, 2);
+    let Some(at) = all.iter().position(|(_, _, given)| *given == title) else { return &[] };
+    let end = all.get(at + 1).map_or(usize::MAX, |(line, ..)| *line);
+    let place = |line: usize| parts.partition_point(|(other, _)| *other < line);
+    &parts[place(all[at].0)..place(end)]
 }
 
 /// In "Predict" each question has an answer below it, and each answer a question above it.
@@ -166,23 +149,22 @@ fn predictions(section: Parts, complain: Complain) {
 }
 
 fn exercises(chapter: u32, section: Parts, complain: Complain) {
-    let Some(((line, _), mut rest)) = section.split_first() else { return };
+    let Some((line, _)) = section.first() else { return };
     let all = headings(section, 3, 3);
     if !EXERCISES.contains(&all.len()) {
         let (count, least, most) = (all.len(), EXERCISES.start(), EXERCISES.end());
         complain(*line, format!("{count} exercises; {least} to {most} belong here"));
     }
-    for (at, (line, _, title)) in all.iter().enumerate() {
-        let expected = format!("Exercise {chapter}.{}: ", at + 1);
+    for ((line, _, title), number) in all.iter().zip(1..) {
+        let expected = format!("Exercise {chapter}.{number}: ");
         if !title.starts_with(&expected) {
             complain(*line, format!("the exercise's title does not begin {expected:?}"));
         }
         // From its heading up to that of the next.
-        let end = all.get(at + 1).map_or(usize::MAX, |(next, ..)| *next);
-        let own;
-        (own, rest) = rest.split_at(rest.partition_point(|(line, _)| *line < end));
+        let end = all.get(number).map_or(usize::MAX, |(next, ..)| *next);
         for class in ["hint", "answer"] {
-            if !own.iter().any(|(_, part)| is_details(part, class)) {
+            let own = section.iter().filter(|(at, _)| (*line..end).contains(at));
+            if !own.into_iter().any(|(_, part)| is_details(part, class)) {
                 complain(*line, format!("the exercise has no <details class=\"{class}\">"));
             }
         }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::http::{HeaderValue, header};
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, RecursiveMode, Watcher};
 use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_livereload::{LiveReloadLayer, Reloader};
@@ -56,47 +56,31 @@ pub fn serve(listener: TcpListener, router: Router) -> Result<()> {
     })
 }
 
-/// Hears of changes in the files that the book is made from.
-pub struct Changes {
-    // Watches as long as it lives.
-    _watcher: RecommendedWatcher,
-    heard: Receiver<Vec<PathBuf>>,
-}
-
-impl Changes {
-    /// Begins to watch.
-    pub fn watch(project: &Project) -> Result<Changes> {
-        let (tell, heard) = channel();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // To build the book is to open its files: that must not lead to the next build.
-            if let Some(event) = event.ok().filter(|event| !event.kind.is_access()) {
-                // Nobody listens any more where the program ends.
-                let _ = tell.send(event.paths);
-            }
-        })
-        .context("watching files")?;
-        let book = project.root().join("book");
-        // For book.toml: an editor may replace a file, so its directory is watched.
-        let all = binding::sources(project)?.into_iter().map(|dir| (dir, RecursiveMode::Recursive));
-        for (directory, mode) in all.chain([(book, RecursiveMode::NonRecursive)]) {
-            let watched = watcher.watch(&directory, mode);
-            watched.with_context(|| format!("watching {}", directory.display()))?;
+/// The changes in the files that the book is made from: for each, when it is over, what changed.
+/// It watches from now on, and as long as the iterator lives.
+pub fn changes(project: &Project) -> Result<impl Iterator<Item = BTreeSet<PathBuf>>> {
+    let (tell, heard) = channel();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // To build the book is to open its files: that must not lead to the next build.
+        if let Some(event) = event.ok().filter(|event| !event.kind.is_access()) {
+            // Nobody listens any more where the program ends.
+            let _ = tell.send(event.paths);
         }
-        Ok(Changes { _watcher: watcher, heard })
+    })
+    .context("watching files")?;
+    let book = project.root().join("book");
+    // For book.toml: an editor may replace a file, so its directory is watched.
+    let all = binding::sources(project)?.into_iter().map(|dir| (dir, RecursiveMode::Recursive));
+    for (directory, mode) in all.chain([(book, RecursiveMode::NonRecursive)]) {
+        let watched = watcher.watch(&directory, mode);
+        watched.with_context(|| format!("watching {}", directory.display()))?;
     }
-
-    /// Waits for the next change to be over, and says what was changed. None if there can be no
-    /// other.
-    pub fn next(&self) -> Option<BTreeSet<PathBuf>> {
-        let mut changed = BTreeSet::from_iter(self.heard.recv().ok()?);
-        while let Ok(more) = self.heard.recv_timeout(SETTLED) {
+    Ok(std::iter::from_fn(move || {
+        let _watching = &watcher;
+        let mut changed = BTreeSet::from_iter(heard.recv().ok()?);
+        while let Ok(more) = heard.recv_timeout(SETTLED) {
             changed.extend(more);
         }
         Some(changed)
-    }
-}
-
-/// Where the pages are built.
-pub fn destination(project: &Project) -> PathBuf {
-    project.root().join("target/book")
+    }))
 }

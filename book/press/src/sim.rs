@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lab::ladder::Ladder;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -52,28 +51,23 @@ pub fn element(presets: &BTreeMap<String, Preset>, name: &str) -> Result<Markup,
         ("What becomes of it", html! { (preset.outcome) }),
         ("In a word", badge(preset.mark, preset.mark.words())),
     ];
-    Ok(html! {
-        div.sim { buffer-sim preset=(name) { table.sim-fallback {
-            caption { "What the simulator shows here" }
-            tbody { @for (head, cell) in rows {
-                tr { th scope="row" { (head) } td { (cell) } }
-            } }
-        } } }
-    })
+    Ok(html! { div.sim { buffer-sim preset=(name) { table.sim-fallback {
+        caption { "What the simulator shows here" }
+        tbody { @for (head, cell) in rows { tr { th scope="row" { (head) } td { (cell) } } } }
+    } } } })
 }
 
 /// The presets that do not say of their step what the ladder says.
-pub fn disagreements(presets: &BTreeMap<String, Preset>, ladder: &Ladder) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (name, preset) in presets {
-        let Some((step, experiment)) = &preset.seen else { continue };
-        let kinds = ladder.expected(experiment, step).map(|expected| expected.kinds);
+pub fn disagreements(project: &Project) -> Result<Vec<Problem>, Problem> {
+    let ladder = project.ladder()?;
+    let wrong = presets(project)?.into_iter().filter_map(|(name, preset)| {
+        let (step, experiment) = preset.seen?;
+        let kinds = ladder.expected(&experiment, &step).map(|expected| expected.kinds);
         let is_same = |kind| Mark::of(kind) == Some(preset.mark);
-        if !kinds.is_some_and(|kinds| kinds.into_iter().all(is_same)) {
-            let says = preset.mark.words();
-            let message = format!("{name} says {says:?}, but {step} in {experiment} does not");
-            problems.push(Problem::new(FILE, 0, message));
-        }
-    }
-    problems
+        let says = preset.mark.words();
+        let message = format!("{name} says {says:?}, but {step} in {experiment} does not");
+        (!kinds.is_some_and(|kinds| kinds.into_iter().all(is_same)))
+            .then(|| Problem::new(FILE, 0, message))
+    });
+    Ok(wrong.collect())
 }

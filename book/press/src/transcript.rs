@@ -5,8 +5,6 @@
 //!
 //! ```text
 //! # machine: Linux 6.18, Debian 12, curl 7.88.1
-//! # scene: dropped
-//! # may-differ: numbers
 //! ---
 //! $ curl --output page.txt http://127.0.0.1:8080/
 //! ```
@@ -35,33 +33,25 @@ impl Transcript {
     /// Reads a transcript. An error comes with its line.
     pub fn parse(file: &str) -> Result<Transcript, (usize, String)> {
         let mut header = Vec::new();
-        let mut lines = file.lines().enumerate();
-        let mut body_from = None;
-        for (at, line) in &mut lines {
-            if line.trim_end() == "---" {
-                body_from = Some(at + 2);
-                break;
-            }
+        for line in file.lines().take_while(|line| *line != "---") {
             let entry = line.strip_prefix("# ").and_then(|entry| entry.split_once(':'));
-            let (key, value) =
-                entry.ok_or((at + 1, "a header line is `# key: value`, and --- ends it".into()))?;
+            let rule = "a header line is `# key: value`, and --- ends it";
+            let (key, value) = entry.ok_or((header.len() + 1, rule.to_string()))?;
             header.push((key.trim().to_string(), value.trim().to_string()));
         }
-        let from = body_from.ok_or((1, "no line --- between the header and the text".into()))?;
-        let body: Vec<&str> = lines.map(|(_, line)| line).collect();
+        let first = header.len() + 2;
+        let body: Vec<&str> = file.lines().skip(first - 1).collect();
         let text = body.join("\n").trim_end().to_string();
-        if text.trim().is_empty() {
-            return Err((from, "nothing was recorded".into()));
+        let is_control = |line: &&str| line.contains(|c: char| c.is_control() && c != '\t');
+        if text.is_empty() {
+            Err((first, "nothing was recorded, or no line --- is above it".into()))
+        } else if !text.starts_with("$ ") {
+            Err((first, "the first line is not a command: `$ command`".into()))
+        } else if let Some(at) = body.iter().position(is_control) {
+            Err((first + at, "a control character".into()))
+        } else {
+            Ok(Transcript { header, text })
         }
-        if !text.starts_with("$ ") {
-            return Err((from, "the first line is not a command: `$ command`".into()));
-        }
-        if let Some(at) =
-            body.iter().position(|line| line.contains(|c: char| c.is_control() && c != '\t'))
-        {
-            return Err((from + at, "a control character".into()));
-        }
-        Ok(Transcript { header, text })
     }
 
     /// The value of a header line.
@@ -71,17 +61,16 @@ impl Transcript {
 
     /// The lines, told apart into what was typed and what was printed.
     pub fn lines(&self) -> Vec<TerminalLine<'_>> {
-        let mut continued = false;
         let mut lines = Vec::new();
+        let mut continued = false;
         for line in self.text.split('\n') {
-            let typed = match line.strip_prefix("$ ") {
+            lines.push(match line.strip_prefix("$ ") {
                 Some(typed) => TerminalLine::Typed(typed),
                 None if line == "$" => TerminalLine::Typed(""),
                 None if continued => TerminalLine::More(line),
                 None => TerminalLine::Printed(line),
-            };
-            continued = !matches!(typed, TerminalLine::Printed(_)) && line.ends_with('\\');
-            lines.push(typed);
+            });
+            continued = (continued || line.starts_with('$')) && line.ends_with('\\');
         }
         lines
     }

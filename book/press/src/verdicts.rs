@@ -70,23 +70,17 @@ pub fn badge(mark: Mark, words: &str) -> Markup {
 
 /// The badges of a step.
 pub fn step_badge(step: &Step) -> Markup {
-    html! {
-        @for (at, mark) in marks(step).into_iter().enumerate() {
-            @if at > 0 { " " }
-            (badge(mark, mark.words()))
-        }
-    }
+    html! { @for (at, mark) in marks(step).into_iter().enumerate() {
+        @if at > 0 { " " } (badge(mark, mark.words()))
+    } }
 }
 
 /// A badge for each verdict that is expected.
 fn badges(expected: &Expectation) -> Markup {
-    html! {
-        @for (at, kind) in expected.kinds.iter().enumerate() {
-            @if at > 0 { " or " }
-            @if let Some(mark) = Mark::of(*kind) { (badge(mark, kind.word())) }
-            @else { (kind.word()) }
-        }
-    }
+    html! { @for (at, kind) in expected.kinds.iter().enumerate() {
+        @if at > 0 { " or " }
+        @if let Some(mark) = Mark::of(*kind) { (badge(mark, kind.word())) } @else { (kind.word()) }
+    } }
 }
 
 /// What a step does in every experiment, and why, in a frame that can be scrolled, also with the
@@ -96,36 +90,32 @@ fn badges(expected: &Expectation) -> Markup {
 /// unless its roles say so.
 pub fn matrix(step: &Step) -> Markup {
     let caption = format!("What {} does in every experiment", step.name);
-    html! {
-        div.table-wrapper.matrix-frame role="region" tabindex="0" aria-label=(caption) {
-            table.matrix.narrow role="table" {
-                caption { (caption) }
-                thead role="rowgroup" { tr role="row" { @for head in ["Experiment", "Verdict", "Why"] {
-                    th scope="col" role="columnheader" { (head) }
-                } } }
-                tbody role="rowgroup" { @for one in experiments::ALL { tr role="row" {
-                    @let expected = step.expected(one.name);
-                    th scope="row" role="rowheader" {
-                        code { (one.name) } span.question { (one.question) }
-                    }
-                    td role="cell" { (badges(&expected)) }
-                    td role="cell" { (expected.why) }
-                } } }
-            }
+    let heads = ["Experiment", "Verdict", "Why"];
+    let rows = experiments::ALL.iter().map(|one| (one, step.expected(one.name)));
+    html! { div.table-wrapper.matrix-frame role="region" tabindex="0" aria-label=(caption) {
+        table.matrix.narrow role="table" {
+            caption { (caption) }
+            thead role="rowgroup" { tr role="row" {
+                @for head in heads { th scope="col" role="columnheader" { (head) } }
+            } }
+            tbody role="rowgroup" { @for (one, expected) in rows { tr role="row" {
+                th scope="row" role="rowheader" {
+                    code { (one.name) } span.question { (one.question) }
+                }
+                td role="cell" { (badges(&expected)) } td role="cell" { (expected.why) }
+            } } }
         }
-    }
+    } }
 }
 
 /// The table of all steps: name, idea, verdict.
 pub fn ladder_table(ladder: &Ladder) -> Markup {
-    html! {
-        div.table-wrapper { table {
-            thead { tr { th { "step" } th { "idea" } th { "what its users get" } } }
-            tbody { @for step in &ladder.steps { tr {
-                td { code { (step.name) } } td { (step.idea) } td { (step_badge(step)) }
-            } } }
-        } }
-    }
+    html! { div.table-wrapper { table {
+        thead { tr { th { "step" } th { "idea" } th { "what its users get" } } }
+        tbody { @for step in &ladder.steps { tr {
+            td { code { (step.name) } } td { (step.idea) } td { (step_badge(step)) }
+        } } }
+    } } }
 }
 
 const NUMBERS: &str = "none one two three four five six seven eight nine ten eleven twelve thirteen \

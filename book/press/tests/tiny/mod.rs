@@ -24,7 +24,7 @@ const FILES: [(&str, &str); 13] = [
     ("book/src/SUMMARY.md", SUMMARY),
     ("book/src/start.md", START),
     ("book/src/end.md", "# End\n\n## Last\n\nBack to [one](01-one.md).[^n]\n\n[^n]: A note.\n"),
-    ("book/src/figures/a.svg", "<svg viewBox=\"0 0 9 9\"><line id=\"a\" x2=\"9\"/></svg>"),
+    ("book/src/figures/a.svg", "<svg viewBox=\"0 0 9 9\"><line id=\"a-line\" x2=\"9\"/></svg>"),
     ("book/transcripts/ls.txt", "# machine: Linux\n---\n$ ls <x>\n\nout\n"),
     ("steps/02-naive-epoll/main.rs", "fn main() {\n    wait();\n}\n\nfn same() {}\n"),
     (
@@ -82,13 +82,13 @@ impl Tiny {
 /// A chapter with everything that one must have.
 fn chapter() -> String {
     let mut text = "# One\n".to_string();
-    let (before, after) = SECTIONS.split_at(3);
-    for section in before.iter().chain(&[CODE.0]).chain(after) {
+    let sections = SECTIONS.replace("Run it", &format!("Run it · {}", CODE.0));
+    for section in sections.split(" · ") {
         text += &format!("\n## {section}\n\nWords. {section}!\n");
         let details = |class: &str| {
             format!("\n<details class=\"{class}\"><summary>S?</summary>\n\nSo.\n\n</details>\n")
         };
-        match *section {
+        match section {
             "Why" => text += &format!("\n{}\n", "word – ".repeat(*WORDS.start())),
             "Predict" => text += &format!("\nWhat is next?\n{}", details("predict")),
             "Exercises" => {
