@@ -109,7 +109,7 @@ impl Copy {
 
     /// What is wrong with the book of the copy, a line each.
     fn problems(&self) -> Vec<String> {
-        check(&Project::new(self.root())).problems.iter().map(Problem::to_string).collect()
+        check(&Project::new(self.root())).iter().map(Problem::to_string).collect()
     }
 
     /// What the laboratory prints when it is asked in the copy.
