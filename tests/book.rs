@@ -7,6 +7,7 @@ use std::path::Path;
 use lab::arrived::verdict::Kind;
 use lab::experiments::{self, Experiment};
 use lab::ladder::{Budget, ladder};
+use lab::numbers::in_words;
 use press::Project;
 use press::check;
 use press::directive::Directive;
@@ -159,7 +160,7 @@ fn the_introduction_counts_what_the_museum_and_the_notes_have() {
         });
         assert_eq!(exhibits, rows.count(), "exhibits and notes that say {answer:?}");
         let words = introduction.split_whitespace().collect::<Vec<_>>().join(" ");
-        let sentence = sentence.replace("{}", &verdicts::in_words(exhibits));
+        let sentence = sentence.replace("{}", &in_words(exhibits));
         assert!(words.contains(&sentence), "the introduction does not say {sentence:?}");
     }
 }

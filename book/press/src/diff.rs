@@ -103,21 +103,17 @@ pub struct Patched {
 /// comment. A hunk may have moved, but its lines must be there.
 pub fn patched(project: &Project, name: &str) -> Result<Patched, Problem> {
     let place = format!("book/answers/{name}.patch");
-    let problem = |line: usize, message: String| Problem::new(&place, line, message);
-    let text = project.read(&place).map_err(|message| problem(0, message))?;
-    let patch = diffy::Patch::from_str(&text).map_err(|error| problem(0, error.to_string()))?;
+    let problem = |message: String| Problem::new(&place, 0, message);
+    let text = project.read(&place).map_err(problem)?;
+    let patch = diffy::Patch::from_str(&text).map_err(|error| problem(error.to_string()))?;
     let file = patch.modified().unwrap_or("");
     let file = file.strip_prefix("b/").unwrap_or(file).to_string();
     if patch.hunks().is_empty() {
-        return Err(problem(0, "the patch changes nothing".into()));
+        return Err(problem("the patch changes nothing".into()));
     }
-    let old = project.read(&file).map_err(|message| problem(0, message))?;
-    let new = diffy::apply(&old, &patch).map_err(|error| {
-        // "error applying hunk #2": its head is the second line that begins with @@.
-        let digits: String = error.to_string().chars().filter(char::is_ascii_digit).collect();
-        let heads = text.lines().enumerate().filter(|(_, line)| line.starts_with("@@"));
-        let head = heads.map(|(at, _)| at + 1).nth(digits.parse::<usize>().unwrap_or(1) - 1);
-        problem(head.unwrap_or(0), format!("{error}: it does not fit {file}"))
-    })?;
+    let old = project.read(&file).map_err(problem)?;
+    // "error applying hunk #2"
+    let new = diffy::apply(&old, &patch)
+        .map_err(|error| problem(format!("{error}: it does not fit {file}")))?;
     Ok(Patched { file, old, new })
 }

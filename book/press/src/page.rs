@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use lab::numbers::in_words;
 use maud::{Markup, PreEscaped, html};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
@@ -130,6 +131,9 @@ fn part(project: &Project, file: &str, item: Option<&str>) -> Result<String, Str
     }
 }
 
+/// The HTML for a directive, or what is wrong with it.
+type Made = Result<Markup, Problem>;
+
 /// Makes what directives stand for.
 struct Expander<'a> {
     project: &'a Project,
@@ -163,8 +167,7 @@ impl Expander<'_> {
         }
     }
 
-    /// The HTML for a directive.
-    fn make(&mut self, directive: &Directive) -> Result<Markup, Problem> {
+    fn make(&mut self, directive: &Directive) -> Made {
         let project = self.project;
         Ok(match directive {
             Directive::Listing { file, item, omit, caption } => {
@@ -181,7 +184,7 @@ impl Expander<'_> {
             Directive::Sim { preset } => sim::element(&sim::presets(project)?, preset)?,
             Directive::Ladder {} => verdicts::ladder_table(&project.ladder()?),
             Directive::Count { of, capital } => {
-                let words = verdicts::in_words(verdicts::count(&project.ladder()?, of)?);
+                let words = in_words(verdicts::count(&project.ladder()?, of)?);
                 let words = if *capital { capitalized(&words) } else { words };
                 html! { (words) }
             }
@@ -194,7 +197,7 @@ impl Expander<'_> {
         item: Option<&str>,
         omit: Option<&str>,
         caption: &str,
-    ) -> Result<Markup, Problem> {
+    ) -> Made {
         let id = self.id("listing");
         let mut code = part(self.project, file, item)?;
         if let Some(omit) = omit {
@@ -205,7 +208,8 @@ impl Expander<'_> {
         }
         let language = if file.ends_with(".rs") { "language-rust" } else { "nohighlight" };
         let bar = html! {
-            span.listing-number { "Listing " (capitalized(&id["listing-".len()..])) } " " (self.file_name(file))
+            span.listing-number { "Listing " (capitalized(&id["listing-".len()..])) }
+            " " (self.file_name(file))
         };
         Ok(self.code(&id, language, bar, html! { (code) "\n" }, caption))
     }
@@ -220,12 +224,7 @@ impl Expander<'_> {
         }
     }
 
-    fn diff(
-        &mut self,
-        [from, to]: [&str; 2],
-        item: Option<&str>,
-        caption: &str,
-    ) -> Result<Markup, Problem> {
+    fn diff(&mut self, [from, to]: [&str; 2], item: Option<&str>, caption: &str) -> Made {
         let files = [from, to].map(|step| format!("steps/{step}/main.rs"));
         let [old, new] = files.each_ref().map(|file| part(self.project, file, item));
         // An item may be new, or go away.
@@ -247,7 +246,7 @@ impl Expander<'_> {
         Ok(self.diff_figure(bar, &lines, caption))
     }
 
-    fn answer(&mut self, answer: &str, caption: &str) -> Result<Markup, Problem> {
+    fn answer(&mut self, answer: &str, caption: &str) -> Made {
         let file = format!("book/answers/{answer}.patch");
         self.project.read(&file)?;
         let patched = diff::patched(self.project, answer)?;
@@ -269,7 +268,7 @@ impl Expander<'_> {
         self.code(&id, "language-rust", bar, code, caption)
     }
 
-    fn transcript(&mut self, name: &str, caption: &str) -> Result<Markup, Problem> {
+    fn transcript(&mut self, name: &str, caption: &str) -> Made {
         let file = format!("book/transcripts/{name}.txt");
         let transcript = Transcript::parse(&self.project.read(&file)?)
             .map_err(|(line, message)| Problem::new(&file, line, message))?;
@@ -294,7 +293,7 @@ impl Expander<'_> {
         Ok(self.code(&id, "nohighlight", bar, code, caption))
     }
 
-    fn figure(&mut self, file: &str, alt: &str, caption: &str) -> Result<Markup, Problem> {
+    fn figure(&mut self, file: &str, alt: &str, caption: &str) -> Made {
         let path = format!("book/src/figures/{file}");
         let id = self.id("figure");
         let svg =

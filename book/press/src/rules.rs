@@ -38,10 +38,14 @@ pub fn judge(name: &str, page: &Outline, complain: Complain) {
             complain(*line, format!("<details class=\"{class}\"> is empty"));
         }
     }
-    questions_in_bold(&page.parts, complain);
+    questions(&page.parts, false, complain);
     let Some(number) = chapter_number(name) else { return };
     sections(&page.parts, complain);
-    predictions(section(&page.parts, "Predict"), complain);
+    let predict = section(&page.parts, "Predict");
+    questions(predict, true, complain);
+    if !predict.iter().any(|(_, part)| is_details(part, "predict")) {
+        complain(1, "nothing to predict: no <details class=\"predict\">".into());
+    }
     exercises(number, section(&page.parts, "Exercises"), complain);
     if !WORDS.contains(&page.words) {
         let (words, least, most) = (page.words, WORDS.start(), WORDS.end());
@@ -77,19 +81,21 @@ fn titles(parts: Parts, complain: Complain) {
     }
 }
 
-/// On any page, a **Question** has its answer before the next one, and in the same section.
-fn questions_in_bold(parts: Parts, complain: Complain) {
+/// On any page a **Question** has its answer before the next one, and in the same section. With
+/// `predict`, so have the questions that are only asked, and no answer stands without a question.
+fn questions(parts: Parts, predict: bool, complain: Complain) {
     let mut open = None;
     for (line, part) in parts.iter().chain([&(0, Part::Question)]) {
+        if is_details(part, "predict") && open.take().is_none() && predict {
+            complain(*line, "an answer without a question above it".into());
+        }
         if matches!(part, Part::Question | Part::Heading { .. })
             && let Some(line) = open.take()
         {
             complain(line, "a question without its answer below it".into());
         }
-        match part {
-            Part::Question => open = Some(*line),
-            answer if is_details(answer, "predict") => open = None,
-            _ => {}
+        if *part == Part::Question || (*part == Part::Asking && predict) {
+            open = open.or(Some(*line));
         }
     }
 }
@@ -127,25 +133,6 @@ fn section<'a>(parts: Parts<'a>, title: &str) -> Parts<'a> {
     let end = all.get(at + 1).map_or(usize::MAX, |(line, ..)| *line);
     let place = |line: usize| parts.partition_point(|(other, _)| *other < line);
     &parts[place(all[at].0)..place(end)]
-}
-
-/// In "Predict" each question has an answer below it, and each answer a question above it.
-fn predictions(section: Parts, complain: Complain) {
-    let mut open = None;
-    for (line, part) in section {
-        if *part == Part::Asking {
-            open = open.or(Some(*line));
-        } else if is_details(part, "predict") && open.take().is_none() {
-            complain(*line, "an answer without a question above it".into());
-        }
-    }
-    if let Some(line) = open {
-        complain(line, "a question to predict without its answer below it".into());
-    } else if let [(line, _), ..] = section
-        && !section.iter().any(|(_, part)| is_details(part, "predict"))
-    {
-        complain(*line, "nothing to predict: no <details class=\"predict\">".into());
-    }
 }
 
 fn exercises(chapter: u32, section: Parts, complain: Complain) {

@@ -17,8 +17,6 @@ pub struct Item {
     pub name: String,
     /// Its lines, counted from 0, from its first comment or attribute to its last bracket.
     pub lines: Range<usize>,
-    /// The `impl` or the like around it; empty where there is none.
-    pub inside: String,
 }
 
 /// The first words of an item: what may stand before it, and then its kind and its name.
@@ -32,12 +30,12 @@ static HEAD: LazyLock<Regex> = LazyLock::new(|| {
 pub fn items(source: &str) -> Vec<Item> {
     let mut found = Vec::new();
     if let Ok(tokens) = source.parse::<TokenStream>() {
-        collect(source, tokens, "", &mut found);
+        collect(source, tokens, &mut found);
     }
     found
 }
 
-fn collect(source: &str, tokens: TokenStream, inside: &str, found: &mut Vec<Item>) {
+fn collect(source: &str, tokens: TokenStream, found: &mut Vec<Item>) {
     let is_block = |tree: &TokenTree| matches!(tree, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
     let trees: Vec<TokenTree> = tokens.into_iter().collect();
     for part in trees.split_inclusive(|tree| is_block(tree) || tree.to_string() == ";") {
@@ -48,18 +46,16 @@ fn collect(source: &str, tokens: TokenStream, inside: &str, found: &mut Vec<Item
             head += if is(head + 1, "!") { 3 } else { 2 };
             first = if is(head - 2, "!") { head } else { first };
         }
-        let mut name = inside.to_string();
         if let (Some(first), Some(head)) = (part.get(first), part.get(head))
             && let Some(words) = HEAD.captures(&source[head.span().byte_range().start..])
         {
-            name = words[1].split_whitespace().collect::<Vec<_>>().join(" ");
+            let name = words[1].split_whitespace().collect::<Vec<_>>().join(" ");
             let start = with_comments(source, first.span().start().line - 1);
             let end = part[part.len() - 1].span().end().line;
-            let inside = inside.to_string();
-            found.push(Item { name: name.clone(), lines: start..end, inside });
+            found.push(Item { name, lines: start..end });
         }
         if let Some(TokenTree::Group(block)) = part.last() {
-            collect(source, block.stream(), &name, found);
+            collect(source, block.stream(), found);
         }
     }
 }
@@ -71,18 +67,10 @@ fn with_comments(source: &str, line: usize) -> usize {
     line - lines[..line].iter().rev().take_while(is_own).count()
 }
 
-/// The item of that name, moved to the left edge.
-///
-/// `fn name` also finds a function inside an `impl`; where several have that name,
-/// `fn Type::name` tells them apart.
+/// The item of that name, moved to the left edge. It may stand inside an `impl`.
 pub fn item(source: &str, name: &str) -> Result<String, String> {
     let all = items(source);
-    let (name, owner) = match name.strip_prefix("fn ").and_then(|path| path.rsplit_once("::")) {
-        Some((owner, function)) => (format!("fn {function}"), format!(" {owner}")),
-        None => (name.to_string(), String::new()),
-    };
-    let is_it = |item: &&Item| item.name == name && item.inside.ends_with(&owner);
-    match all.iter().filter(is_it).collect::<Vec<_>>()[..] {
+    match all.iter().filter(|item| item.name == name).collect::<Vec<_>>()[..] {
         [item] => Ok(to_the_edge(source, item.lines.clone())),
         [] => {
             let kind = name.split(' ').next();
@@ -91,7 +79,7 @@ pub fn item(source: &str, name: &str) -> Result<String, String> {
             let others = if same.is_empty() { "" } else { "; there are " };
             Err(format!("there is no {name}{others}{}", same.join(", ")))
         }
-        _ => Err(format!("there is more than one {name}: say fn Type::name")),
+        _ => Err(format!("there is more than one {name}: show the item around it")),
     }
 }
 

@@ -4,6 +4,7 @@
 use lab::arrived::verdict::Kind;
 use lab::experiments;
 use lab::ladder::{Expectation, Ladder, Step};
+use lab::numbers::in_words;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -37,20 +38,15 @@ impl Mark {
         })
     }
 
-    /// The class of its badge, and what it says of a whole step.
-    fn class_and_words(self) -> (&'static str, &'static str) {
-        match self {
-            Mark::Exact => ("badge-exact", "exact"),
-            Mark::Held => ("badge-held", "held back"),
-            Mark::Loses => ("badge-loses", "loses bytes"),
-            Mark::Freezes => ("badge-freezes", "freezes"),
-            Mark::Grows => ("badge-grows", "grows"),
-        }
-    }
-
     /// What it says of a whole step.
     pub fn words(self) -> &'static str {
-        self.class_and_words().1
+        match self {
+            Mark::Exact => "exact",
+            Mark::Held => "held back",
+            Mark::Loses => "loses bytes",
+            Mark::Freezes => "freezes",
+            Mark::Grows => "grows",
+        }
     }
 }
 
@@ -63,9 +59,10 @@ pub fn marks(step: &Step) -> Vec<Mark> {
     if marks.is_empty() { vec![Mark::Exact] } else { marks }
 }
 
-/// A badge with these words.
+/// A badge with these words. The mark's own name is in its class: `badge-loses`.
 pub fn badge(mark: Mark, words: &str) -> Markup {
-    html! { span class={ "badge " (mark.class_and_words().0) } { (words) } }
+    let class = format!("badge badge-{mark:?}").to_lowercase();
+    html! { span class=(class) { (words) } }
 }
 
 /// The badges of a step.
@@ -118,17 +115,9 @@ pub fn ladder_table(ladder: &Ladder) -> Markup {
     } } }
 }
 
-const NUMBERS: &str = "none one two three four five six seven eight nine ten eleven twelve thirteen \
-                       fourteen fifteen sixteen seventeen eighteen nineteen twenty";
-
-/// A number as the book writes it: in words up to twenty.
-pub fn in_words(number: usize) -> String {
-    NUMBERS.split(' ').nth(number).map_or(number.to_string(), str::to_string)
-}
-
-/// The number that a word stands for.
+/// The number that a word stands for, or digits.
 pub fn number_of(word: &str) -> Option<usize> {
-    NUMBERS.split(' ').position(|known| known == word.to_lowercase()).or(word.parse().ok())
+    (0..=20).find(|number| in_words(*number) == word.to_lowercase()).or(word.parse().ok())
 }
 
 /// How many of these there are. Steps and experiments can be counted.

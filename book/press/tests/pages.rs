@@ -110,7 +110,7 @@ fn a_fault_in_a_file_is_named_in_that_file() {
     for expected in [
         "book/transcripts/ls.txt:2: the first line is not a command: `$ command` (shown in book/src/start.md:20)",
         "book/src/figures/a.svg:1: not an <svg> with a viewBox, without which it cannot shrink (shown in book/src/start.md:7)",
-        "book/answers/03-1.patch:4: error applying hunk #1: it does not fit steps/02-naive-epoll/main.rs",
+        "book/answers/03-1.patch: error applying hunk #1: it does not fit steps/02-naive-epoll/main.rs",
         "steps/03-dropped-write/step.toml: ",
     ] {
         assert!(problems.iter().any(|one| one.starts_with(expected)), "{expected}: {problems:?}");
@@ -183,8 +183,8 @@ const CHAPTERS: &str = r#"
     ## A closing note | ## A closing note⏎⏎## Why => a chapter has no section "Why" at its end
     word –  | –  => words; 1500 to 4000 belong here
     What is next? | Next. => an answer without a question above it
-    "predict" | "other" => a question to predict without its answer below it
-    ## Run it | And then?⏎⏎## Run it => a question to predict without its answer below it
+    "predict" | "other" => a question without its answer below it
+    ## Run it | And then?⏎⏎## Run it => a question without its answer below it
     "hint" | "x" => the exercise has no <details class="hint">
     Exercise 1.1: | Exercise 1: => the exercise's title does not begin "Exercise 1.1: "
     ### Exercise 1.1 | #### Exercise 1.1 => 2 exercises; 3 to 5 belong here
@@ -258,8 +258,11 @@ fn an_item_is_found_by_its_name_and_comes_with_its_comments() {
     );
     let new = item("fn new").unwrap();
     assert!(new.starts_with("/// Makes it.") && new.ends_with("    Thing { name }\n}"), "{new}");
-    assert!(item("fn Thing<'_>::fmt").unwrap().starts_with("fn fmt(&self)"));
-    assert_eq!(item("fn fmt").unwrap_err(), "there is more than one fn fmt: say fn Type::name");
+    assert!(item("impl fmt::Display for Thing<'_>").unwrap().contains("fn fmt(&self)"));
+    assert_eq!(
+        item("fn fmt").unwrap_err(),
+        "there is more than one fn fmt: show the item around it"
+    );
     assert_eq!(item("struct X").unwrap_err(), "there is no struct X; there are struct Thing");
     assert_eq!(item("enum E").unwrap_err(), "there is no enum E");
     let names: Vec<String> = source::items(SOURCE).into_iter().map(|item| item.name).collect();
