@@ -119,18 +119,10 @@ impl Wire {
 
     /// Bytes in all.
     pub fn len(&self) -> u64 {
-        let body = self.body_len();
-        self.head_len()
-            + match self.framing {
-                Framing::Chunked => {
-                    let last = match body % CHUNK {
-                        0 => 0,
-                        rest => chunk_header(rest).len() as u64 + rest + 2,
-                    };
-                    body / CHUNK * stride() + last + LAST_CHUNK.len() as u64
-                }
-                Framing::ContentLength | Framing::Close => body,
-            }
+        match self.framing {
+            Framing::Chunked => self.chunk(u64::MAX).end(),
+            Framing::ContentLength | Framing::Close => self.head_len() + self.body_len(),
+        }
     }
 
     /// Whether there is nothing to send.
@@ -166,42 +158,30 @@ impl Wire {
 
     /// Writes the rest of the piece that offset `at` is in: the head, a header, data, or a line end.
     fn fill_piece(&self, at: u64, buffer: &mut [u8]) -> usize {
-        let copy = |piece: &[u8], from: u64, buffer: &mut [u8]| {
-            let piece = &piece[from as usize..];
-            let count = piece.len().min(buffer.len());
-            buffer[..count].copy_from_slice(&piece[..count]);
+        let copy = |rest: &[u8], buffer: &mut [u8]| {
+            let count = rest.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&rest[..count]);
             count
         };
-        let Some(at) = at.checked_sub(self.head_len()) else {
-            return copy(&self.head, at, buffer);
-        };
-        let body = self.body_len();
-        if self.framing != Framing::Chunked {
-            let count = (body - at).min(buffer.len() as u64) as usize;
-            coding::fill(at, &mut buffer[..count]);
-            return count;
+        if at < self.head_len() {
+            return copy(&self.head[at as usize..], buffer);
         }
-        let index = at / stride();
-        let size = CHUNK.min(body - (index * CHUNK).min(body));
-        if size == 0 {
-            return copy(LAST_CHUNK, at - index * stride(), buffer);
-        }
-        let header = chunk_header(size);
-        let within = at - index * stride();
-        let Some(within) = within.checked_sub(header.len() as u64) else {
-            return copy(header.as_bytes(), within, buffer);
-        };
-        if within >= size {
-            let after = within - size;
-            // Only the last data chunk can be shorter than CHUNK: then the end follows its line end.
-            return if after < 2 {
-                copy(b"\r\n", after, buffer)
-            } else {
-                copy(LAST_CHUNK, after - 2, buffer)
+        let (left, offset) = if self.framing == Framing::Chunked {
+            let chunk = self.chunk(at);
+            let (header, within) = (chunk_header(chunk.size), at - chunk.header_at);
+            let Some(within) = within.checked_sub(header.len() as u64) else {
+                return copy(&header.as_bytes()[within as usize..], buffer);
             };
-        }
-        let count = (size - within).min(buffer.len() as u64) as usize;
-        coding::fill(index * CHUNK + within, &mut buffer[..count]);
+            if within >= chunk.size {
+                return copy(&b"\r\n"[(within - chunk.size) as usize..], buffer);
+            }
+            (chunk.size - within, chunk.index * CHUNK + within)
+        } else {
+            let offset = at - self.head_len();
+            (self.body_len() - offset, offset)
+        };
+        let count = left.min(buffer.len() as u64) as usize;
+        coding::fill(offset, &mut buffer[..count]);
         count
     }
 
@@ -227,41 +207,49 @@ impl Wire {
 
     /// How many bytes of body come before `at` in the stream.
     pub fn body_before(&self, at: u64) -> u64 {
-        let body = self.body_len();
-        let Some(at) = at.checked_sub(self.head_len()) else { return 0 };
-        match self.framing {
-            Framing::Chunked => {
-                let index = at / stride();
-                let start = (index * CHUNK).min(body);
-                let size = CHUNK.min(body - start);
-                let within =
-                    (at % stride()).saturating_sub(chunk_header(size).len() as u64).min(size);
-                start + within
-            }
-            Framing::ContentLength | Framing::Close => at.min(body),
+        if self.framing == Framing::Chunked && at >= self.head_len() {
+            let chunk = self.chunk(at);
+            let within =
+                (at - chunk.header_at).saturating_sub(chunk_header(chunk.size).len() as u64);
+            (chunk.index * CHUNK + within.min(chunk.size)).min(self.body_len())
+        } else {
+            at.saturating_sub(self.head_len()).min(self.body_len())
         }
     }
 
     /// The chunk that offset `at` of the stream is in. `None` in the head and in the last, empty chunk,
     /// and for other framings.
     pub fn chunk_at(&self, at: u64) -> Option<Chunk> {
-        let within = at.checked_sub(self.head_len())?;
-        let index = within / stride();
-        let size = CHUNK.min(self.body_len().saturating_sub(index * CHUNK));
-        (self.framing == Framing::Chunked && size > 0).then(|| Chunk {
-            index,
-            header_at: self.head_len() + index * stride(),
-            size,
-        })
+        let in_body = self.framing == Framing::Chunked && at >= self.head_len();
+        in_body.then(|| self.chunk(at)).filter(|chunk| chunk.size > 0)
+    }
+
+    /// The same, where `at` is known to lie in a chunked body or after it: then it is the last, empty
+    /// chunk.
+    fn chunk(&self, at: u64) -> Chunk {
+        let body = self.body_len();
+        // All chunks but the last two are full.
+        let index = ((at - self.head_len()) / stride()).min(body / CHUNK);
+        let header_at = self.head_len() + index * stride();
+        let chunk = Chunk { index, header_at, size: CHUNK.min(body - index * CHUNK) };
+        if at < chunk.end() || chunk.size == 0 {
+            return chunk;
+        }
+        Chunk { index: index + 1, header_at: chunk.end(), size: 0 }
+    }
+}
+
+impl Chunk {
+    /// Where it ends in the stream: its header, its data and the line end lie before that.
+    fn end(self) -> u64 {
+        self.header_at + chunk_header(self.size).len() as u64 + self.size + 2
     }
 }
 
 /// Bytes of a stream in one full chunk: header, data, line end.
 pub fn stride() -> u64 {
-    chunk_header(CHUNK).len() as u64 + CHUNK + 2
+    Chunk { index: 0, header_at: 0, size: CHUNK }.end()
 }
-
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 fn chunk_header(size: u64) -> String {
     format!("{size:x}\r\n")
