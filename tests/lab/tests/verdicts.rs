@@ -289,7 +289,7 @@ fn a_process_that_has_left_its_group_and_its_parent_is_ended_too() {
     let has_left = |pid: &i32| {
         procfs::process(*pid).is_some_and(|process| {
             let parents = [alive(&tag), vec![std::process::id() as i32]].concat();
-            process.group == process.pid && !parents.contains(&process.parent)
+            process.pgrp == process.pid && !parents.contains(&process.ppid)
         })
     };
     let left = true_within(Duration::from_secs(5), || alive(&tag).iter().any(has_left));

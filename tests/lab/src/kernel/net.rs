@@ -4,15 +4,12 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrStorage, UnixAddr, bind,
-    connect as connect_socket, getsockname, listen, setsockopt, socket, sockopt,
-};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 /// How large a client's receive window is, and so how much the kernel takes for a client that does not
 /// read.
@@ -29,71 +26,49 @@ pub enum Window {
     Small,
 }
 
-/// Connects to `address` on loopback.
-///
-/// # Errors
-/// Those of socket(2), setsockopt(2) and connect(2).
+/// Connects to `address` on loopback, with this receive window. Reading and writing will not wait.
 pub fn connect(address: SocketAddr, window: Window) -> io::Result<TcpStream> {
-    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Set before connecting, because the handshake tells the other side about both.
     match window {
         Window::Default => {}
-        Window::Narrow => setsockopt(&fd, sockopt::RcvBuf, &(4 * 1024))?,
+        Window::Narrow => socket.set_recv_buffer_size(4 * 1024)?,
         Window::Small => {
-            setsockopt(&fd, sockopt::RcvBuf, &(16 * 1024))?;
-            setsockopt(&fd, sockopt::TcpMaxSeg, &1400)?;
+            socket.set_recv_buffer_size(16 * 1024)?;
+            socket.set_tcp_mss(1400)?;
         }
     }
-    let SocketAddr::V4(address) = address else {
-        return Err(io::Error::new(ErrorKind::Unsupported, "only IPv4 addresses are supported"));
-    };
-    connect_socket(fd.as_raw_fd(), &SockaddrIn::from(address))?;
-    let stream = TcpStream::from(fd);
-    stream.set_nonblocking(true)?;
-    Ok(stream)
+    socket.connect(&address.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// A port that is bound but refuses connections, until it is opened.
-pub struct ClosedPort(OwnedFd);
+pub struct ClosedPort(Socket);
 
 impl ClosedPort {
     /// Binds a free port on 127.0.0.1.
-    ///
-    /// # Errors
-    /// Those of socket(2) and bind(2).
     pub fn bind() -> io::Result<ClosedPort> {
-        let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
-        Ok(ClosedPort(fd))
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        Ok(ClosedPort(socket))
     }
 
     /// The port's address.
-    ///
-    /// # Errors
-    /// Those of getsockname(2).
     pub fn address(&self) -> io::Result<SocketAddr> {
-        let address: SockaddrStorage = getsockname(self.0.as_raw_fd())?;
-        let address = address.as_sockaddr_in().ok_or(ErrorKind::AddrNotAvailable)?;
-        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())))
+        self.0.local_addr()?.as_socket().ok_or(ErrorKind::AddrNotAvailable.into())
     }
 
     /// Begins to accept connections.
-    ///
-    /// # Errors
-    /// Those of listen(2).
     pub fn open(self) -> io::Result<TcpListener> {
-        listen(&self.0, Backlog::new(1024).unwrap_or(Backlog::MAXCONN))?;
-        Ok(TcpListener::from(self.0))
+        self.0.listen(1024)?;
+        Ok(self.0.into())
     }
 }
 
 /// Makes closing `stream` a reset: what is queued is thrown away and the peer gets an RST.
-///
-/// # Errors
-/// Those of setsockopt(2).
 pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
-    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-    Ok(setsockopt(stream, sockopt::Linger, &linger)?)
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
 
 /// Waits until `stream` is ready for `flags`, or failed, or `patience` is over.
@@ -148,7 +123,7 @@ pub struct ReservedPort {
     pub port: u16,
     /// A socket that holds the name `dropped-write/port/N`. Only one socket can have that name, and
     /// the kernel frees it when this process ends, however it ends.
-    _name: OwnedFd,
+    _name: Socket,
 }
 
 /// The ports to choose from: above the well-known ones, and below the default of
@@ -156,24 +131,21 @@ pub struct ReservedPort {
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
 impl ReservedPort {
-    /// Finds a port on which nobody listens.
-    ///
-    /// # Errors
-    /// `AddrInUse` when a few hundred attempts found none.
+    /// Finds a port on which nobody listens; `AddrInUse` when a few hundred attempts found none.
     pub fn new() -> io::Result<ReservedPort> {
         let start = RandomState::new().hash_one(std::process::id()) as usize;
         for attempt in 0..500 {
             let port = PORTS.start + ((start + attempt * 7) % PORTS.len()) as u16;
-            let fd = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-            let name = UnixAddr::new_abstract(format!("dropped-write/port/{port}").as_bytes())?;
-            if bind(fd.as_raw_fd(), &name).is_err() {
+            let named = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+            // The zero in front makes it a name of its own, not a file's (unix(7), abstract).
+            let name = SockAddr::unix(format!("\0dropped-write/port/{port}"))?;
+            if named.bind(&name).is_err() {
                 continue;
             }
             // Without SO_REUSEADDR this fails also where an old connection is in TIME_WAIT.
-            let probe =
-                socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-            if bind(probe.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).is_ok() {
-                return Ok(ReservedPort { port, _name: fd });
+            let probe = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            if probe.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into()).is_ok() {
+                return Ok(ReservedPort { port, _name: named });
             }
         }
         Err(ErrorKind::AddrInUse.into())
@@ -182,9 +154,6 @@ impl ReservedPort {
 
 /// How many bytes the kernel takes from a writer whose reader never reads: what fits into the writer's
 /// send buffer and the reader's receive buffer. Measured on this machine, once for each window.
-///
-/// # Errors
-/// Those of the socket calls.
 pub fn absorbed(window: Window) -> io::Result<u64> {
     static MEASURED: [OnceLock<u64>; 3] = [const { OnceLock::new() }; 3];
     let place = &MEASURED[window as usize];
@@ -214,6 +183,8 @@ pub fn absorbed(window: Window) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -229,9 +200,7 @@ mod tests {
     #[test]
     fn reserved_ports_differ() {
         let ports: Vec<_> = (0..20).map(|_| ReservedPort::new().unwrap()).collect();
-        let mut numbers: Vec<_> = ports.iter().map(|port| port.port).collect();
-        numbers.sort();
-        numbers.dedup();
+        let numbers: HashSet<_> = ports.iter().map(|port| port.port).collect();
         assert_eq!(numbers.len(), ports.len());
     }
 

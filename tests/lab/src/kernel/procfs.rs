@@ -1,10 +1,11 @@
 //! What `/proc` says: the state of processes (proc(5)), and the queues of sockets
 //! (Documentation/networking/proc_net_tcp.rst in Linux).
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 use std::sync::OnceLock;
 
+use procfs::process::{Process, Stat, Task, all_processes};
 use serde::Serialize;
 
 /// One end of a TCP connection, from `/proc/net/tcp` or `tcp6`.
@@ -136,40 +137,35 @@ pub struct Vitals {
     pub descriptors: usize,
 }
 
-/// One line of the process table.
-#[derive(Clone, Copy, Debug)]
-pub struct Process {
-    /// Its id.
-    pub pid: i32,
-    /// Its parent's id.
-    pub parent: i32,
-    /// Its process group.
-    pub group: i32,
-    /// `R` running, `S` sleeping, `D` waiting for a disk, `T` stopped, `Z` ended, …
-    pub state: char,
+/// All processes.
+pub fn processes() -> Vec<Stat> {
+    all().filter_map(|process| process.stat().ok()).collect()
 }
 
-/// All processes.
-pub fn processes() -> Vec<Process> {
-    numbers_in("/proc").into_iter().filter_map(process).collect()
+fn all() -> impl Iterator<Item = Process> {
+    all_processes().into_iter().flatten().flatten()
 }
 
 /// One process. `None`: there is none of that id.
-pub fn process(pid: i32) -> Option<Process> {
-    parse_stat(&format!("/proc/{pid}/stat"))
+pub fn process(pid: i32) -> Option<Stat> {
+    Process::new(pid).ok()?.stat().ok()
+}
+
+fn threads(process: &Process) -> impl Iterator<Item = Task> {
+    process.tasks().into_iter().flatten().flatten()
 }
 
 /// The process of that id, the members of the process group that it leads, if it leads one, and all
 /// their descendants. Those that have ended are left out.
-pub fn family(pid: i32) -> Vec<Process> {
+pub fn family(pid: i32) -> Vec<Stat> {
     let mut others = processes();
     others.retain(|process| process.state != 'Z');
-    let mut members: Vec<Process> = vec![];
+    let mut members: Vec<Stat> = vec![];
     loop {
-        let (found, left): (Vec<Process>, Vec<Process>) = others.into_iter().partition(|process| {
+        let (found, left): (Vec<_>, Vec<_>) = others.into_iter().partition(|process| {
             process.pid == pid
-                || process.group == pid
-                || members.iter().any(|member| member.pid == process.parent)
+                || process.pgrp == pid
+                || members.iter().any(|member| member.pid == process.ppid)
         });
         if found.is_empty() {
             return members;
@@ -181,28 +177,26 @@ pub fn family(pid: i32) -> Vec<Process> {
 
 /// The processes that have `entry` (`NAME=value`) in the environment that they were started with.
 pub fn with_environment(entry: &str) -> Vec<i32> {
-    let has_entry = |pid: &i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|&byte| byte == 0).any(|other| other == entry.as_bytes())
+    let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+    let has_it = |process: &Process| {
+        let environment = process.environ().unwrap_or_default();
+        environment.get(OsStr::new(name)).is_some_and(|own| own == value)
     };
-    numbers_in("/proc").into_iter().filter(has_entry).collect()
+    all().filter(has_it).map(|process| process.pid).collect()
 }
 
 /// Those of `pids` that live, and all their descendants (proc_pid_task_tid_children(5)). It is quicker
 /// than [`family`], and misses processes whose parent has ended.
 pub fn with_children(pids: &[i32]) -> Vec<i32> {
-    let lives = |pid: &i32| Path::new(&format!("/proc/{pid}")).exists();
-    let mut members: Vec<i32> = pids.iter().copied().filter(lives).collect();
+    let mut members = pids.to_vec();
+    members.retain(|&pid| Process::new(pid).is_ok());
     let mut next = 0;
     while let Some(&pid) = members.get(next) {
         next += 1;
-        for thread in numbers_in(format!("/proc/{pid}/task")) {
-            let children = format!("/proc/{pid}/task/{thread}/children");
-            let children = fs::read_to_string(children).unwrap_or_default();
-            for child in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
-                if !members.contains(&child) {
-                    members.push(child);
-                }
+        let Ok(process) = Process::new(pid) else { continue };
+        for child in threads(&process).flat_map(|thread| thread.children().unwrap_or_default()) {
+            if !members.contains(&(child as i32)) {
+                members.push(child as i32);
             }
         }
     }
@@ -214,17 +208,17 @@ pub fn with_children(pids: &[i32]) -> Vec<i32> {
 pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
     let mut vitals =
         Vitals { processes: pids.to_vec(), stopped: !pids.is_empty(), ..Vitals::default() };
-    for pid in pids {
-        for thread in numbers_in(format!("/proc/{pid}/task")) {
-            let task = format!("/proc/{pid}/task/{thread}");
-            let Some(process) = parse_stat(&format!("{task}/stat")) else { continue };
-            vitals.running |= matches!(process.state, 'R' | 'D');
-            vitals.stopped &= matches!(process.state, 'T' | 't' | 'Z');
-            vitals.cpu_ns += on_cpu_ns(&task);
+    for process in pids.iter().filter_map(|&pid| Process::new(pid).ok()) {
+        for thread in threads(&process) {
+            let Ok(stat) = thread.stat() else { continue };
+            vitals.running |= matches!(stat.state, 'R' | 'D');
+            vitals.stopped &= matches!(stat.state, 'T' | 't' | 'Z');
+            vitals.cpu_ns += thread.schedstat().map_or(0, |times| times.sum_exec_runtime);
         }
         if thoroughly {
-            vitals.memory_kib += status_kib(*pid, "RssAnon:") + status_kib(*pid, "RssShmem:");
-            vitals.descriptors += numbers_in(format!("/proc/{pid}/fd")).len();
+            let memory = process.status().map(|status| [status.rssanon, status.rssshmem]);
+            vitals.memory_kib += memory.into_iter().flatten().flatten().sum::<u64>();
+            vitals.descriptors += process.fd().map_or(0, Iterator::count);
         }
     }
     vitals
@@ -232,17 +226,8 @@ pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
 
 /// Whether a thread of our own process is running, or waits only for a processor or a disk.
 pub fn thread_runs(thread: i32) -> bool {
-    parse_stat(&format!("/proc/self/task/{thread}/stat"))
-        .is_some_and(|process| matches!(process.state, 'R' | 'D'))
-}
-
-/// Processor time of a task in nanoseconds (Documentation/scheduler/sched-stats.rst in Linux). `task` is
-/// its directory in `/proc`.
-pub fn on_cpu_ns(task: &str) -> u64 {
-    fs::read_to_string(format!("{task}/schedstat"))
-        .ok()
-        .and_then(|text| text.split_ascii_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
+    let task = Process::myself().and_then(|process| process.task_from_tid(thread));
+    task.and_then(|task| task.stat()).is_ok_and(|stat| matches!(stat.state, 'R' | 'D'))
 }
 
 /// Whether the kernel has packets to deliver and waits for a processor (its `ksoftirqd` threads are
@@ -250,43 +235,11 @@ pub fn on_cpu_ns(task: &str) -> u64 {
 pub fn deliveries_wait() -> bool {
     static THREADS: OnceLock<Vec<i32>> = OnceLock::new();
     let threads = THREADS.get_or_init(|| {
-        let is_deliverer = |pid: &i32| {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            name.starts_with("ksoftirqd/")
-        };
-        numbers_in("/proc").into_iter().filter(is_deliverer).collect()
+        let processes = processes().into_iter();
+        let deliverers = processes.filter(|process| process.comm.starts_with("ksoftirqd/"));
+        deliverers.map(|process| process.pid).collect()
     });
-    let mut states = threads.iter().filter_map(|pid| process(*pid));
-    states.any(|process| process.state == 'R')
-}
-
-fn parse_stat(stat: &str) -> Option<Process> {
-    let text = fs::read_to_string(stat).ok()?;
-    let (pid, rest) = text.split_once(" (")?;
-    // The name is in parentheses and may itself contain spaces and parentheses, so the other fields
-    // begin after the last one.
-    let mut fields = rest.rsplit_once(") ")?.1.split_ascii_whitespace();
-    Some(Process {
-        pid: pid.parse().ok()?,
-        state: fields.next()?.chars().next()?,
-        parent: fields.next()?.parse().ok()?,
-        group: fields.next()?.parse().ok()?,
-    })
-}
-
-fn status_kib(pid: i32, field: &str) -> u64 {
-    fs::read_to_string(format!("/proc/{pid}/status"))
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-            line.split_ascii_whitespace().next()?.parse().ok()
-        })
-        .unwrap_or(0)
-}
-
-fn numbers_in(directory: impl AsRef<Path>) -> Vec<i32> {
-    let Ok(entries) = fs::read_dir(directory) else { return vec![] };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    threads.iter().filter_map(|pid| process(*pid)).any(|process| process.state == 'R')
 }
 
 /// The three numbers of a sysctl such as `net.ipv4.tcp_rmem`: least, initial, most, in bytes.
@@ -298,7 +251,21 @@ pub fn sysctl_triple(name: &str) -> Option<[u64; 3]> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
     use super::*;
+    use crate::kernel::wait::find_within;
+
+    /// A listener, the port that it listens on, and both ends of a connection to it.
+    fn connected() -> (TcpListener, u16, TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        (listener, address.port(), client, server)
+    }
 
     #[test]
     fn our_own_process_is_alive_and_owns_descriptors() {
@@ -310,11 +277,8 @@ mod tests {
 
     #[test]
     fn a_listener_and_unread_bytes_are_seen() {
-        use std::io::Write;
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (_listener, port, mut client, _server) = connected();
         assert_eq!(listens_in(port), Some(Tables::V4));
-        let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         client.write_all(b"seven!!").unwrap();
         let queued: u64 = sockets(&[port], Tables::V4)
             .iter()
@@ -326,13 +290,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_in_one_queue_or_the_other_once_it_is_acknowledged() {
-        use crate::kernel::wait::find_within;
-        use std::io::Write;
-        use std::time::Duration;
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let (mut server, _) = listener.accept().unwrap();
+        let (_listener, port, _client, mut server) = connected();
         server.set_nonblocking(true).unwrap();
         let mut written = 0;
         while let Ok(count) = server.write(&[0; 1 << 16]) {

@@ -55,8 +55,7 @@ pub fn examine() -> Result<Findings> {
         absorbed_narrow: net::absorbed(Window::Narrow)?,
         absorbed_small: net::absorbed(Window::Small)?,
         descriptors: getrlimit(Resource::RLIMIT_NOFILE)?.0,
-        schedstat: procfs::on_cpu_ns("/proc/self/task/self").max(procfs::on_cpu_ns("/proc/self"))
-            > 0,
+        schedstat: procfs::vitals(&[std::process::id() as i32], false).cpu_ns > 0,
         curl: first_line("curl", "--version"),
         strace: first_line("strace", "--version"),
         obstacles: vec![],

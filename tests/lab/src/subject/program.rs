@@ -125,7 +125,7 @@ impl Program {
         procfs::vitals(&self.family(), true)
     }
 
-    /// The state of its first process, as in [`procfs::Process::state`]. `None`: it is gone.
+    /// The state of its first process, as in proc_pid_stat(5). `None`: it is gone.
     pub fn state(&self) -> Option<char> {
         procfs::process(self.pid()).map(|process| process.state)
     }
@@ -137,7 +137,7 @@ impl Program {
         let family = procfs::family(leader);
         send(Pid::from_raw(leader), signal);
         for process in
-            family.iter().filter(|process| ![process.pid, process.group].contains(&leader))
+            family.iter().filter(|process| ![process.pid, process.pgrp].contains(&leader))
         {
             let _ = kill(Pid::from_raw(process.pid), signal);
         }
@@ -151,8 +151,7 @@ impl Drop for Program {
             self.signal(Signal::SIGKILL);
             let _ = self.child.wait();
         }
-        let mark = format!("{MARKER}={}", self.mark);
-        for pid in procfs::with_environment(&mark) {
+        for pid in procfs::with_environment(&format!("{MARKER}={}", self.mark)) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let own = Pid::from_raw(self.pid());
