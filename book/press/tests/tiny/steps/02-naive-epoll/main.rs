@@ -1,0 +1,5 @@
+fn main() {
+    wait();
+}
+
+fn same() {}

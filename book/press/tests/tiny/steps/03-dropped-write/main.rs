@@ -1,0 +1,9 @@
+#![allow(unused)]
+
+fn main() {
+    // A comment: a < b.
+
+    go();
+}
+
+fn same() {}
