@@ -73,10 +73,8 @@ const HEAD_LIMIT: usize = 64 * 1024;
 enum State {
     /// The head. It holds what has come of it.
     Head(Vec<u8>),
-    /// A body with a Content-Length. `left` bytes of it are still to come.
-    Sized {
-        left: u64,
-    },
+    /// A body with a Content-Length, and how many bytes of it are still to come.
+    Sized(u64),
     /// A body that ends where the connection is closed.
     UntilClose,
     /// The digits of a chunk's size; `left` is their value so far.
@@ -84,14 +82,10 @@ enum State {
         digits: u8,
         left: u64,
     },
-    /// Whatever comes between those digits and the line feed.
-    ChunkExtension {
-        left: u64,
-    },
-    /// The data of a chunk.
-    ChunkData {
-        left: u64,
-    },
+    /// Whatever comes between those digits and the line feed, after the size.
+    ChunkExtension(u64),
+    /// The data of a chunk, and how many bytes of it are still to come.
+    ChunkData(u64),
     /// The line end after that data.
     ChunkEnd,
     /// The lines after the last chunk. It holds what has come of the current line.
@@ -147,12 +141,12 @@ impl Decoder {
         while !bytes.is_empty() {
             let used = match &mut self.state {
                 State::Head(_) => self.head_bytes(bytes),
-                State::Sized { left } | State::ChunkData { left } => {
+                State::Sized(left) | State::ChunkData(left) => {
                     let count = (*left).min(bytes.len() as u64) as usize;
                     body(&bytes[..count]);
                     *left -= count as u64;
                     if *left == 0 {
-                        let in_chunk = matches!(self.state, State::ChunkData { .. });
+                        let in_chunk = matches!(self.state, State::ChunkData(_));
                         self.state = if in_chunk { State::ChunkEnd } else { State::Complete };
                     }
                     count
@@ -162,7 +156,7 @@ impl Decoder {
                     bytes.len()
                 }
                 State::ChunkSize { .. }
-                | State::ChunkExtension { .. }
+                | State::ChunkExtension(_)
                 | State::ChunkEnd
                 | State::Trailer(_) => self.chunk_framing(bytes[0]),
                 State::Complete | State::Malformed(_) => return,
@@ -186,13 +180,13 @@ impl Decoder {
                     State::Malformed(Malformed::ChunkSize)
                 }
                 None => {
-                    self.state = State::ChunkExtension { left: *left };
+                    self.state = State::ChunkExtension(*left);
                     return 0;
                 }
             },
-            State::ChunkExtension { left } => match (byte, *left) {
+            State::ChunkExtension(left) => match (byte, *left) {
                 (b'\n', 0) => State::Trailer(vec![]),
-                (b'\n', left) => State::ChunkData { left },
+                (b'\n', left) => State::ChunkData(left),
                 _ => return 1,
             },
             State::ChunkEnd => match byte {
@@ -220,38 +214,31 @@ impl Decoder {
         let before = head.len();
         head.extend(bytes);
         let mut fields = [httparse::EMPTY_HEADER; 64];
-        let parsed = match self.message {
+        let (parsed, status, target) = match self.message {
             Message::Response => {
                 let mut response = httparse::Response::new(&mut fields);
-                response.parse(head).map(|status| {
-                    (status, response.code, None, body_of(response.headers, self.message))
-                })
+                (response.parse(head), response.code, None)
             }
             Message::Request => {
                 let mut request = httparse::Request::new(&mut fields);
-                request.parse(head).map(|status| {
-                    let target = request.path.map(str::to_string);
-                    (status, None, target, body_of(request.headers, self.message))
-                })
+                (request.parse(head), None, request.path.map(str::to_string))
             }
         };
         match parsed {
-            Ok((httparse::Status::Complete(length), status, target, body)) => {
+            Ok(httparse::Status::Complete(length)) => {
                 self.status = status;
                 self.target = target;
                 self.state = match status {
                     // An interim response: the real one follows.
                     Some(100..=199) => State::Head(vec![]),
-                    _ => body,
+                    _ => body_of(&fields, self.message),
                 };
-                length - before
+                return length - before;
             }
-            Ok((httparse::Status::Partial, ..)) if head.len() < HEAD_LIMIT => bytes.len(),
-            _ => {
-                self.state = State::Malformed(Malformed::Head);
-                bytes.len()
-            }
+            Ok(httparse::Status::Partial) if head.len() < HEAD_LIMIT => {}
+            _ => self.state = State::Malformed(Malformed::Head),
         }
+        bytes.len()
     }
 
     /// How far the message got, if its stream has ended in that way.
@@ -261,42 +248,32 @@ impl Decoder {
             State::Malformed(how) => Reached::Malformed(*how),
             State::Head(_) if !self.begun => Reached::Nothing,
             State::UntilClose if end == End::Fin => Reached::Complete,
-            State::Sized { left } => Reached::Cut { due: Some(*left) },
-            State::Head(_)
-            | State::UntilClose
-            | State::ChunkSize { .. }
-            | State::ChunkExtension { .. }
-            | State::ChunkData { .. }
-            | State::ChunkEnd
-            | State::Trailer(_) => Reached::Cut { due: None },
+            State::Sized(left) => Reached::Cut { due: Some(*left) },
+            _ => Reached::Cut { due: None },
         }
     }
 
     /// What curl would say of this response.
     pub fn curl(&self, end: End) -> CurlExit {
-        let (exit, words): (u8, &str) = match (self.reached(end), end) {
-            (Reached::Complete, _) => (0, ""),
-            (Reached::Malformed(Malformed::Head), _) => (1, "Received HTTP/0.9 when not allowed"),
-            (Reached::Malformed(Malformed::ChunkSize), _) => {
-                (56, "Illegal or missing hexadecimal sequence in chunked-encoding")
-            }
-            (Reached::Malformed(Malformed::ChunkSizeTooLong), _) => {
-                (56, "Too long hexadecimal number in chunked-encoding")
-            }
-            (Reached::Malformed(Malformed::ChunkEnd), _) => {
-                (56, "Malformed encoding found in chunked-encoding")
-            }
-            (_, End::Reset) => (56, "Recv failure: Connection reset by peer"),
-            (_, End::Open) => (28, "Operation timed out"),
-            (Reached::Nothing, End::Fin) => (52, "Empty reply from server"),
+        use Malformed::{ChunkEnd, ChunkSize, ChunkSizeTooLong, Head};
+        let says = |exit, words: &str| CurlExit { exit, words: words.into() };
+        let chunk = |what: &str| says(56, &format!("{what} in chunked-encoding"));
+        match (self.reached(end), end) {
+            (Reached::Complete, _) => says(0, ""),
+            (Reached::Malformed(Head), _) => says(1, "Received HTTP/0.9 when not allowed"),
+            (Reached::Malformed(ChunkSize), _) => chunk("Illegal or missing hexadecimal sequence"),
+            (Reached::Malformed(ChunkSizeTooLong), _) => chunk("Too long hexadecimal number"),
+            (Reached::Malformed(ChunkEnd), _) => chunk("Malformed encoding found"),
+            (_, End::Reset) => says(56, "Recv failure: Connection reset by peer"),
+            (_, End::Open) => says(28, "Operation timed out"),
+            (Reached::Nothing, End::Fin) => says(52, "Empty reply from server"),
             (Reached::Cut { due: Some(due) }, End::Fin) => {
-                (18, &format!("transfer closed with {due} bytes remaining to read"))
+                says(18, &format!("transfer closed with {due} bytes remaining to read"))
             }
             (Reached::Cut { due: None }, End::Fin) => {
-                (18, "transfer closed with outstanding read data remaining")
+                says(18, "transfer closed with outstanding read data remaining")
             }
-        };
-        CurlExit { exit, words: words.into() }
+        }
     }
 }
 
@@ -313,7 +290,7 @@ fn body_of(fields: &[httparse::Header], message: Message) -> State {
     }
     match (value("Content-Length").map(str::parse::<u64>), message) {
         (Some(Ok(0)), _) | (None, Message::Request) => State::Complete,
-        (Some(Ok(left)), _) => State::Sized { left },
+        (Some(Ok(left)), _) => State::Sized(left),
         (Some(Err(_)), _) => State::Malformed(Malformed::Head),
         (None, Message::Response) => State::UntilClose,
     }

@@ -1,6 +1,7 @@
 //! Verdicts: what a user would notice, in words and numbers.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 
 use crate::arrived::align::Gap;
 use crate::arrived::http::Reached;
@@ -8,20 +9,7 @@ use crate::arrived::reading::{Evidence, Offsets, Reading};
 use crate::numbers::{bytes, thousands};
 
 /// What came out of an experiment, as one word. Displayed, it is that word.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "lowercase")]
 pub enum Kind {
@@ -176,14 +164,11 @@ fn assess(transfer: &Transfer) -> (u8, Kind, String) {
         damage if damage.repeated > 0 => ", and others came twice",
         _ => "",
     };
-    let curl = match (transfer.direction, &reading.curl) {
-        (Direction::Upload, _) => String::new(),
-        (Direction::Download, _) if kind == Kind::Exact => String::new(),
-        (Direction::Download, curl) if curl.exit != 0 => {
-            format!("; curl: ({}) {}", curl.exit, curl.words)
-        }
-        (Direction::Download, _) if complete => "; curl notices nothing (exit 0)".into(),
-        (Direction::Download, _) => String::new(),
+    let curl = match &reading.curl {
+        _ if transfer.direction == Direction::Upload || kind == Kind::Exact => String::new(),
+        curl if curl.exit != 0 => format!("; curl: ({}) {}", curl.exit, curl.words),
+        _ if complete => "; curl notices nothing (exit 0)".into(),
+        _ => String::new(),
     };
     (severity, kind, format!("{what}{way}{also}{curl}"))
 }
