@@ -4,7 +4,6 @@
 //! kernel kills it when the thread that started it ends in any other way. So the thread that starts a
 //! program must live as long as the program is wanted.
 
-use std::fmt;
 use std::io::{self, Read, pipe};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -57,10 +56,8 @@ fn send(pid: Pid, signal: Signal) {
 
 impl Program {
     /// Starts a command with nothing to read on stdin. What it writes to stdout and to stderr is read
-    /// all the time, so that it never waits for us.
-    ///
-    /// # Errors
-    /// When the command cannot be run.
+    /// all the time, so that it never waits for us. Fails when the command cannot be run, like the two
+    /// functions below.
     pub fn start(mut command: Command) -> io::Result<Program> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Program::start_as_is(command)
@@ -68,9 +65,6 @@ impl Program {
 
     /// Starts a command with both outputs in one, in [`Program::stdout`], in the order in which they
     /// are written: what a terminal shows. What it reads on stdin is for the caller to choose.
-    ///
-    /// # Errors
-    /// When the command cannot be run.
     pub fn start_in_terminal(mut command: Command) -> io::Result<Program> {
         let (reader, writer) = pipe()?;
         command.stdout(writer.try_clone()?).stderr(writer);
@@ -81,9 +75,6 @@ impl Program {
 
     /// Starts a command whose stdin, stdout and stderr the caller has chosen. An output is read here
     /// if it is a new pipe (`Stdio::piped()`); else it shows nothing.
-    ///
-    /// # Errors
-    /// When the command cannot be run.
     pub fn start_as_is(mut command: Command) -> io::Result<Program> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mark = format!("{}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -136,10 +127,10 @@ impl Program {
         // Found before the signal is sent: a child whose parent was killed is no longer its child.
         let family = procfs::family(leader);
         send(Pid::from_raw(leader), signal);
-        for process in
-            family.iter().filter(|process| ![process.pid, process.pgrp].contains(&leader))
-        {
-            let _ = kill(Pid::from_raw(process.pid), signal);
+        // The group has it already.
+        let others = family.iter().filter(|other| ![other.pid, other.pgrp].contains(&leader));
+        for other in others {
+            let _ = kill(Pid::from_raw(other.pid), signal);
         }
     }
 }
@@ -161,15 +152,10 @@ impl Drop for Program {
 
 /// What a program has written so far. A thread keeps reading it.
 pub struct Output {
-    shared: Arc<Shared>,
+    /// With the event that it grew or ended.
+    shared: Arc<(Mutex<Written>, Condvar)>,
     /// How many bytes [`Output::next_line`] has handed out.
     taken: usize,
-}
-
-#[derive(Default)]
-struct Shared {
-    written: Mutex<Written>,
-    grew: Condvar,
 }
 
 #[derive(Default)]
@@ -180,32 +166,29 @@ struct Written {
     ended: bool,
 }
 
+impl Written {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
 /// The most that is kept of an output, in bytes. A program that writes more is remembered by its end.
 const KEPT: usize = 4 << 20;
 
 /// Why waiting for an output was in vain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum WaitError {
-    /// The output has ended.
+    #[strum(to_string = "the output has ended")]
     Ended,
-    /// It took too long.
+    #[strum(to_string = "it takes too long")]
     TooLong,
-}
-
-impl fmt::Display for WaitError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            WaitError::Ended => "the output has ended",
-            WaitError::TooLong => "it takes too long",
-        })
-    }
 }
 
 impl Output {
     /// Reads `reader` to its end, in a thread of its own.
     pub fn follow(mut reader: impl Read + Send + 'static) -> Output {
-        let shared = Arc::new(Shared::default());
-        let ours = shared.clone();
+        let output = Output::new(Written::default());
+        let shared = output.shared.clone();
         thread::spawn(move || {
             let mut block = [0; 1 << 16];
             loop {
@@ -213,7 +196,7 @@ impl Output {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     read => read.unwrap_or(0),
                 };
-                let mut written = ours.written.lock();
+                let mut written = shared.0.lock();
                 written.bytes.extend(&block[..count]);
                 if written.bytes.len() > KEPT {
                     let surplus = written.bytes.len() - KEPT / 2;
@@ -221,57 +204,52 @@ impl Output {
                     written.dropped += surplus;
                 }
                 written.ended = count == 0;
-                ours.grew.notify_all();
+                shared.1.notify_all();
                 if count == 0 {
                     return;
                 }
             }
         });
-        Output { shared, taken: 0 }
+        output
     }
 
     /// An output that has ended before it began.
     fn nothing() -> Output {
-        let written = Mutex::new(Written { ended: true, ..Written::default() });
-        Output { shared: Arc::new(Shared { written, grew: Condvar::new() }), taken: 0 }
+        Output::new(Written { ended: true, ..Written::default() })
+    }
+
+    fn new(written: Written) -> Output {
+        Output { shared: Arc::new((Mutex::new(written), Condvar::new())), taken: 0 }
     }
 
     /// All that was written so far.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.shared.written.lock().bytes).into_owned()
+        self.shared.0.lock().text()
     }
 
     /// Whether the output has ended: no process can write to it any more.
     pub fn has_ended(&self) -> bool {
-        self.shared.written.lock().ended
+        self.shared.0.lock().ended
     }
 
-    /// Waits until `look` finds what it looks for in all that was written so far.
-    ///
-    /// # Errors
-    /// When the output has ended without it, or it takes longer than `patience`.
+    /// Waits until `look` finds what it looks for in all that was written so far. Fails when the output
+    /// has ended without it, or it takes longer than `patience`.
     pub fn wait_for<T>(
         &self,
         patience: Duration,
         mut look: impl FnMut(&str) -> Option<T>,
     ) -> Result<T, WaitError> {
-        self.wait(patience, |written| look(&String::from_utf8_lossy(&written.bytes)))
+        self.wait(patience, |written| look(&written.text()))
     }
 
-    /// Waits for the end of the output, and returns all of it.
-    ///
-    /// # Errors
-    /// When the end takes longer than `patience`.
+    /// Waits for the end of the output, and returns all of it. Fails when that takes longer than
+    /// `patience`.
     pub fn whole_text(&self, patience: Duration) -> Result<String, WaitError> {
-        self.wait(patience, |written| {
-            written.ended.then(|| String::from_utf8_lossy(&written.bytes).into_owned())
-        })
+        self.wait(patience, |written| written.ended.then(|| written.text()))
     }
 
-    /// Waits for the next line, and returns it without its line end.
-    ///
-    /// # Errors
-    /// When there are no more lines, or it takes longer than `patience`.
+    /// Waits for the next line, and returns it without its line end. Fails when there are no more
+    /// lines, or it takes longer than `patience`.
     pub fn next_line(&mut self, patience: Duration) -> Result<String, WaitError> {
         let taken = self.taken;
         let (line, taken) = self.wait(patience, |written| {
@@ -288,17 +266,14 @@ impl Output {
         Ok(line)
     }
 
-    /// The lines that are left, up to the end of the output, which is waited for.
-    ///
-    /// # Errors
-    /// When the end takes longer than `patience`.
+    /// The lines that are left, up to the end of the output. Fails when that, or any line, takes longer
+    /// than `patience`.
     pub fn remaining_lines(&mut self, patience: Duration) -> Result<Vec<String>, WaitError> {
         let mut lines = vec![];
         loop {
             match self.next_line(patience) {
-                Ok(line) => lines.push(line),
                 Err(WaitError::Ended) => return Ok(lines),
-                Err(WaitError::TooLong) => return Err(WaitError::TooLong),
+                line => lines.push(line?),
             }
         }
     }
@@ -309,7 +284,8 @@ impl Output {
         mut look: impl FnMut(&Written) -> Option<T>,
     ) -> Result<T, WaitError> {
         let deadline = Instant::now() + patience;
-        let mut written = self.shared.written.lock();
+        let (written, grew) = &*self.shared;
+        let mut written = written.lock();
         loop {
             if let Some(found) = look(&written) {
                 return Ok(found);
@@ -317,7 +293,7 @@ impl Output {
             if written.ended {
                 return Err(WaitError::Ended);
             }
-            if self.shared.grew.wait_until(&mut written, deadline).timed_out() {
+            if grew.wait_until(&mut written, deadline).timed_out() {
                 return look(&written).ok_or(WaitError::TooLong);
             }
         }

@@ -1,6 +1,5 @@
 //! The proxy under test: any program that a command can start.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -47,16 +46,6 @@ impl Spec {
 /// How long a program may take until it listens, unless told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why there is no proxy to test, in a sentence about "it".
-#[derive(Clone, Debug)]
-pub struct StartFailure(String);
-
-impl fmt::Display for StartFailure {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A running proxy. Dropping it asks it to end, and kills it and all its processes if it does not.
 pub struct Proxy {
     program: Program,
@@ -74,12 +63,10 @@ struct Family {
 }
 
 impl Proxy {
-    /// Starts a proxy in front of `backend` and waits until it listens.
-    ///
-    /// # Errors
-    /// When the program cannot be run, ends, or does not listen in time. It is ended then.
-    pub fn start(spec: &Spec, backend: SocketAddr) -> Result<Proxy, StartFailure> {
-        let not_run = |why: String| StartFailure(format!("it could not be run: {why}"));
+    /// Starts a proxy in front of `backend` and waits until it listens. Fails when the program cannot
+    /// be run, ends, or does not listen in time; it is ended then. The error is a sentence about "it".
+    pub fn start(spec: &Spec, backend: SocketAddr) -> Result<Proxy, String> {
+        let not_run = |why: String| format!("it could not be run: {why}");
         let port = (!spec.announces).then(ReservedPort::new).transpose();
         let port = port.map_err(|error| not_run(error.to_string()))?;
         let listen_port = port.as_ref().map_or(0, |port| port.port);
@@ -103,7 +90,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    fn wait_until_listening(&mut self, spec: &Spec) -> Result<(), StartFailure> {
+    fn wait_until_listening(&mut self, spec: &Spec) -> Result<(), String> {
         let port = self.address.port();
         let ended = find_within(spec.patience, || {
             let listening = match spec.announces {
@@ -121,17 +108,16 @@ impl Proxy {
                 Ok(())
             }
             Some(Err(status)) => {
-                let hint = match status.success() {
-                    true => " (a proxy must stay in the foreground)",
-                    false => "",
-                };
-                let how = format!("it ended before it listened: {}{hint}", describe(status));
-                Err(StartFailure(self.with_last_words(&how)))
+                let mut how = format!("it ended before it listened: {}", describe(status));
+                if status.success() {
+                    how += " (a proxy must stay in the foreground)";
+                }
+                Err(self.with_last_words(&how))
             }
             None => {
                 let seconds = spec.patience.as_secs_f64();
                 let how = format!("it never listened: nothing listened after {seconds:.1} s");
-                Err(StartFailure(self.with_last_words(&how)))
+                Err(self.with_last_words(&how))
             }
         }
     }
@@ -213,21 +199,15 @@ fn telling_words(stderr: &str) -> Option<String> {
     let lines: Vec<_> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
     let names_error = |line: &&str| {
-        line.contains("Error: ")
-            || line.contains("Exception: ")
-            || line.contains(" panicked at ")
-            || line.starts_with("panic: ")
+        let names = ["Error: ", "Exception: ", " panicked at "];
+        names.iter().any(|name| line.contains(name)) || line.starts_with("panic: ")
     };
-    let told = last.iter().rposition(names_error);
-    let words = match told {
+    match last.iter().rposition(names_error).map(|at| &last[at..]) {
         // Rust prints the message on the next line.
-        Some(at) if last[at].ends_with(':') && at + 1 < last.len() => {
-            format!("{} {}", last[at], last[at + 1])
-        }
-        Some(at) => last[at].to_string(),
-        None => last.last()?.to_string(),
-    };
-    Some(words)
+        Some([told, message, ..]) if told.ends_with(':') => Some(format!("{told} {message}")),
+        Some([told, ..]) => Some(told.to_string()),
+        _ => last.last().map(|line| line.to_string()),
+    }
 }
 
 /// The address that the program says it listens on, in a whole line of its output.
