@@ -1,18 +1,5 @@
-use super::Experiment;
-use super::common::{
-    LONG, ask_for_small, done_if, newest_is, send_until, small_page, uploads, verdict_on_both,
-};
-use super::rig::{self, Ended, FOREVER, Halt, Rig, Story};
+use super::common::*;
 use crate::arrived::reading::Offsets;
-use crate::arrived::verdict::{Kind, Transfer, Verdict};
-use crate::ends::Attempt;
-use crate::ends::backend::{Act, Backend, Gate, Route};
-use crate::ends::client::Client;
-use crate::kernel::net::Window;
-use crate::kernel::procfs;
-use crate::numbers::thousands;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "both-ways",

@@ -1,14 +1,17 @@
-//! What several experiments do.
+//! What several experiments do, and the names that nearly all of them use.
 
-use super::rig::{self, Ended, FOREVER, Halt, Rig, SETTLE};
+pub use super::Experiment;
+pub use super::rig::{self, DEADLINE, Ended, FOREVER, Halt, Rig, SETTLE, Story};
 use crate::arrived::http::End;
-use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
-use crate::ends::Attempt;
-use crate::ends::backend::{Backend, Progress, Route};
-use crate::ends::client::Client;
-use crate::kernel::net::{self, Window};
-use crate::numbers::thousands;
-use crate::sent::wire::{Framing, Wire};
+pub use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
+pub use crate::ends::Attempt;
+pub use crate::ends::backend::{Act, Backend, Gate, Progress, Route};
+pub use crate::ends::client::Client;
+pub use crate::kernel::net::{self, Window};
+pub use crate::kernel::procfs;
+pub use crate::numbers::{size, thousands};
+pub use crate::sent::wire::{Framing, Wire};
+pub use crate::subject::proxy::Spec;
 
 /// A page that the kernel's buffers take at once, whether anybody reads or not, in bytes.
 pub const SHORT: u64 = 256 * 1024 + 77;

@@ -1,14 +1,6 @@
 use std::time::Instant;
 
-use super::Experiment;
-use super::common::{ask_for_small, small_page};
-use super::rig::{self, Halt, Rig, SETTLE, Story};
-use crate::arrived::verdict::{Kind, Verdict};
-use crate::ends::backend::Route;
-use crate::kernel::net::{self, Window};
-use crate::numbers::size;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "crowd",

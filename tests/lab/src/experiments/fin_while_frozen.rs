@@ -1,12 +1,4 @@
-use super::Experiment;
-use super::common::read_to_the_end;
-use super::rig::{Halt, Rig, Story};
-use crate::arrived::verdict::Verdict;
-use crate::ends::backend::{Act, Gate, Route};
-use crate::kernel::net::Window;
-use crate::numbers::thousands;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "fin-while-frozen",

@@ -1,10 +1,4 @@
-use super::Experiment;
-use super::common::{flood, read_to_the_end, stalled_client};
-use super::rig::{Halt, Rig, Story};
-use crate::arrived::verdict::Verdict;
-use crate::ends::backend::Route;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "lost-tail",

@@ -1,16 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::Experiment;
-use super::common::read_to_the_end;
-use super::rig::{self, Ended, FOREVER, Halt, Rig, Story};
-use crate::arrived::verdict::Verdict;
-use crate::ends::Attempt;
-use crate::ends::backend::{Act, Route};
-use crate::kernel::net::Window;
-use crate::kernel::procfs;
-use crate::numbers::thousands;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "paced",

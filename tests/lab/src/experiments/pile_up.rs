@@ -1,15 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::Experiment;
-use super::common::{done_if, tell_received};
-use super::rig::{Ended, FOREVER, Halt, Rig, SETTLE, Story};
-use crate::arrived::verdict::{Kind, Transfer, Verdict};
-use crate::ends::backend::{Act, Backend, Gate, Progress, Route};
-use crate::ends::client::Client;
-use crate::kernel::net::Window;
-use crate::numbers::size;
-use crate::sent::wire::Wire;
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "pile-up",

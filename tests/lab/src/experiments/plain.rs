@@ -1,12 +1,4 @@
-use super::Experiment;
-use super::common::SHORT;
-use super::rig::{FOREVER, Halt, Rig, Story};
-use crate::arrived::verdict::Verdict;
-use crate::ends::backend::Route;
-use crate::kernel::net::Window;
-use crate::numbers::thousands;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "plain",

@@ -1,12 +1,6 @@
 use std::time::Duration;
 
-use super::Experiment;
-use super::common::{ask_for_small, small_page};
-use super::rig::{self, Ended, Halt, Rig, SETTLE, Story};
-use crate::arrived::verdict::{Kind, Verdict};
-use crate::ends::backend::Backend;
-use crate::kernel::net::Window;
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "refused",

@@ -1,15 +1,6 @@
 use std::time::Instant;
 
-use super::Experiment;
-use super::common::{ask_for_small, done_if, flood, small_page};
-use super::rig::{DEADLINE, Ended, FOREVER, Halt, Rig, Story};
-use crate::arrived::verdict::{Kind, Verdict};
-use crate::ends::backend::Route;
-use crate::kernel::net::Window;
-use crate::kernel::procfs::{self, Vitals};
-use crate::numbers::size;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "reset",
@@ -103,7 +94,7 @@ fn reset_one(rig: &mut Rig, big: &Route, round: usize) -> Result<(), Halt> {
 
 /// The proxy's vitals once it has no more than `before` descriptors. Closing may take some programs a
 /// moment, but not for ever: then its vitals as they are.
-fn when_all_is_closed(rig: &mut Rig, before: usize) -> Result<Vitals, Halt> {
+fn when_all_is_closed(rig: &mut Rig, before: usize) -> Result<procfs::Vitals, Halt> {
     let mut after = rig.proxy.full_vitals();
     if after.descriptors > before {
         let waited = Instant::now();

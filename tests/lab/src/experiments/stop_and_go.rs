@@ -1,11 +1,4 @@
-use super::Experiment;
-use super::common::{SHORT, ask_for_small, read_to_the_end, small_page};
-use super::rig::{self, Halt, Rig, SETTLE, Story};
-use crate::arrived::verdict::Verdict;
-use crate::ends::backend::{Act, Gate, Route};
-use crate::kernel::net::Window;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "stop-and-go",

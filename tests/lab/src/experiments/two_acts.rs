@@ -1,11 +1,4 @@
-use super::Experiment;
-use super::common::{SHORT, flood, read_to_the_end, read_what_there_is, stalled_client};
-use super::rig::{Halt, Rig, Story};
-use crate::arrived::verdict::Verdict;
-use crate::ends::backend::{Act, Gate, Route};
-use crate::numbers::thousands;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "two-acts",

@@ -1,13 +1,4 @@
-use super::Experiment;
-use super::common::{LONG, done_if, newest_is, send_until, uploads, verdict_on_both};
-use super::rig::{self, Ended, FOREVER, Halt, Rig, SETTLE, Story};
-use crate::arrived::verdict::Verdict;
-use crate::ends::backend::{Act, Backend, Gate, Route};
-use crate::ends::client::Client;
-use crate::kernel::net::Window;
-use crate::numbers::thousands;
-use crate::sent::wire::{Framing, Wire};
-use crate::subject::proxy::Spec;
+use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "upload",
