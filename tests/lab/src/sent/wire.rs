@@ -130,11 +130,6 @@ impl Wire {
         self.len() == 0
     }
 
-    /// How it says where the body ends.
-    pub fn framing(&self) -> Framing {
-        self.framing
-    }
-
     /// The whole stream, which must have an end.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.len() as usize];
