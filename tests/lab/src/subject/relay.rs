@@ -234,11 +234,14 @@ impl Relay {
 
     /// Forgets a connection, and thereby closes its sockets.
     fn close(&mut self, id: u64) -> Result<()> {
-        let Some(mut connection) = self.connections.remove(&id) else { return Ok(()) };
+        let Some(connection) = self.connections.remove(&id) else { return Ok(()) };
         match self.fault {
             Fault::LeakDescriptors => {
-                connection.interest(&self.epoll, id, [EpollFlags::empty(); 2])?;
-                mem::forget(connection.sockets);
+                for socket in connection.sockets {
+                    // An error means that it is not in the set, because it waited for nothing.
+                    let _ = self.epoll.delete(&socket);
+                    mem::forget(socket);
+                }
             }
             Fault::LeakMemory => mem::forget(connection.ways),
             Fault::OneAtATime => self.watch_listener(true)?,
@@ -322,26 +325,18 @@ impl Connection {
         Ok(if self.ways.iter().all(|way| way.told) { Flow::Ended } else { Flow::Open })
     }
 
-    /// Has epoll watch each end for what we can do with it now.
+    /// Has epoll watch each end for what we can do with it now. An end that waits for nothing is taken
+    /// out of the set, because epoll reports a hang-up whether we ask for it or not, and would wake us
+    /// all the time.
     fn watch(&mut self, epoll: &Epoll, id: u64, fault: Fault) -> Result<()> {
-        let wanted = [CLIENT, BACKEND].map(|end| {
+        for (end, socket) in self.sockets.iter().enumerate() {
             let (from_it, to_it) = (&self.ways[end], &self.ways[1 - end]);
             let mut wanted = EpollFlags::empty();
             wanted.set(EpollFlags::EPOLLIN, from_it.has_room(fault));
             wanted.set(EpollFlags::EPOLLRDHUP, fault == Fault::OneReadAtEnd && !from_it.ended);
             let writes = !to_it.is_empty() && fault != Fault::NeverFlush;
             wanted.set(EpollFlags::EPOLLOUT, writes || fault == Fault::Spin);
-            wanted
-        });
-        self.interest(epoll, id, wanted)
-    }
-
-    /// Changes what epoll watches each end for. An end that waits for nothing is taken out of the set,
-    /// because epoll reports a hang-up whether we ask for it or not, and would wake us all the time.
-    fn interest(&mut self, epoll: &Epoll, id: u64, wanted: [EpollFlags; 2]) -> Result<()> {
-        for (end, wanted) in wanted.into_iter().enumerate() {
             let was = mem::replace(&mut self.interest[end], wanted);
-            let socket = &self.sockets[end];
             let mut event = EpollEvent::new(wanted, 2 * id + end as u64);
             match (was.is_empty(), wanted.is_empty()) {
                 _ if was == wanted => Ok(()),
