@@ -2,11 +2,11 @@
 
 mod common;
 
-use assert_cmd::assert::OutputAssertExt;
 use common::*;
 use lab::arrived::verdict::Verdict;
 use lab::ends::backend::{Act, Gate, Route};
-use lab::experiments::rig::{self, Ended, FOREVER, SETTLE};
+use lab::experiments::common::read_to_the_end;
+use lab::experiments::rig::{self, Ended, SETTLE};
 use lab::kernel::net::Window;
 use lab::sent::wire::{Framing, Wire};
 
@@ -14,15 +14,9 @@ const STEP: &str = env!("CARGO_BIN_EXE_01-blocking");
 
 #[test]
 fn curl_gets_a_long_page_whole_however_long_it_stalls() {
-    if curl_is_missing() {
-        return;
-    }
     let route = Route::simple("/page", Wire::response(Framing::Chunked, flood()));
-    let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route, &[]);
-    let output = let_it_end(&mut rig, curl);
-    assert!(output.stdout == body(&route.response), "the page differs");
-    output.assert().code(0);
+    let Some(visit) = Visit::begin(STEP, &route, &[]) else { return };
+    visit.end_with_the_whole_page();
 }
 
 #[test]
@@ -43,7 +37,6 @@ fn a_keep_alive_backend_holds_it_and_everyone_else() {
     assert_eq!((ended, second.received()), (Ended::Still, 0), "the second client waits");
 
     close.open();
-    let ended = rig.drain(&mut second, FOREVER).expect("it lives");
-    let transfer = rig.judge(second, ended).expect("it is served at last");
+    let transfer = read_to_the_end(&mut rig, second).expect("it is served at last");
     assert!(transfer.reading.is_exact(), "{}", Verdict::of(vec![transfer]).sentence);
 }

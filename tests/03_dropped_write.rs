@@ -2,40 +2,29 @@
 
 mod common;
 
-use assert_cmd::assert::OutputAssertExt;
 use common::*;
 use lab::arrived::http::{Decoder, End, Message};
 use lab::ends::backend::Route;
-use lab::experiments::rig::{self, FOREVER, SETTLE};
-use lab::kernel::net::Window;
+use lab::experiments::common::{read_to_the_end, read_what_there_is, stalled_client};
 use lab::sent::wire::{Framing, Wire};
 
 const STEP: &str = env!("CARGO_BIN_EXE_03-dropped-write");
 
 #[test]
 fn curl_gets_a_short_page_whole() {
-    if curl_is_missing() {
-        return;
-    }
     let route = Route::simple("/short", Wire::response(Framing::Chunked, SHORT));
-    let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route, &[]);
-    let output = let_it_end(&mut rig, curl);
-    assert!(output.stdout == body(&route.response), "the page differs");
-    output.assert().code(0);
+    let Some(visit) = Visit::begin(STEP, &route, &[]) else { return };
+    visit.end_with_the_whole_page();
 }
 
 #[test]
 fn curl_says_56_when_there_is_a_hole() {
-    if curl_is_missing() {
-        return;
-    }
     let (route, _, second_act) = two_acts();
-    let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let mut curl = stalled_curl(&mut rig, &route, &["--raw"]);
-    let_it_read(&mut rig, &mut curl);
+    let Some(mut visit) = Visit::begin(STEP, &route, &["--raw"]) else { return };
+    visit.read();
     second_act.open();
-    let output = let_it_end(&mut rig, curl);
+    let assert = visit.end();
+    let output = assert.get_output();
     // One byte of the page in 16 is an LF, with which curl is content at the end of a chunk. Where
     // the kernel let its count come out at one, the next line of the page is a size, a large one. Then
     // curl has read to the end, which has come, and still waits for more.
@@ -47,31 +36,22 @@ fn curl_says_56_when_there_is_a_hole() {
         assert_eq!(decoder.curl(End::Fin).exit, 18, "and not 56");
         return;
     }
-    output.assert().code(56).stderr(words("Malformed encoding found in chunked-encoding"));
+    assert.code(56).stderr(words("Malformed encoding found in chunked-encoding"));
 }
 
 #[test]
 fn curl_says_18_when_the_tail_of_a_burst_is_lost() {
-    if curl_is_missing() {
-        return;
-    }
     let route = Route::simple("/burst", Wire::response(Framing::ContentLength, flood()));
-    let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route, &[]);
-    let_it_end(&mut rig, curl)
-        .assert()
-        .code(18)
-        .stderr(words("transfer closed with"))
-        .stderr(words("bytes remaining to read"));
+    let Some(visit) = Visit::begin(STEP, &route, &[]) else { return };
+    let assert = visit.end().code(18);
+    assert.stderr(words("transfer closed with")).stderr(words("bytes remaining to read"));
 }
 
 #[test]
 fn what_is_missing_is_exactly_what_the_kernel_did_not_take() {
     let (route, first, second_act) = two_acts();
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let mut client = rig.client(Window::Narrow, &route).expect("it takes the request");
-    rig.until_asked(&route).expect("the backend is asked");
-    rig.settle().expect("it comes to rest");
+    let mut client = stalled_client(&mut rig, &route).expect("it takes the request");
     let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
     assert_eq!(progress.sent, first, "act one has been sent whole");
 
@@ -80,10 +60,9 @@ fn what_is_missing_is_exactly_what_the_kernel_did_not_take() {
     assert_eq!(place.before_proxy, 0, "it has all been read");
     assert!(place.inside_proxy > 0, "and not all of it been written");
 
-    rig.pump(SETTLE, |_| rig::read(&mut client, usize::MAX)).expect("it lives");
+    read_what_there_is(&mut rig, &mut client).expect("it lives");
     second_act.open();
-    let ended = rig.drain(&mut client, FOREVER).expect("it lives");
-    let transfer = rig.judge(client, ended).expect("it comes to an end");
+    let transfer = read_to_the_end(&mut rig, client).expect("it comes to an end");
     let damage = &transfer.reading.damage;
     assert_eq!(damage.missing(), place.inside_proxy);
     let last = damage.gaps.last().expect("there is a gap");

@@ -2,7 +2,6 @@
 
 mod common;
 
-use assert_cmd::assert::OutputAssertExt;
 use common::*;
 use lab::ends::backend::Route;
 use lab::experiments::rig::FOREVER;
@@ -13,32 +12,20 @@ const STEP: &str = env!("CARGO_BIN_EXE_04-output-buffer");
 
 #[test]
 fn curl_gets_both_acts_whole() {
-    if curl_is_missing() {
-        return;
-    }
     let (route, _, second_act) = two_acts();
-    let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let mut curl = stalled_curl(&mut rig, &route, &[]);
-    let_it_read(&mut rig, &mut curl);
+    let Some(mut visit) = Visit::begin(STEP, &route, &[]) else { return };
+    visit.read();
     second_act.open();
-    let output = let_it_end(&mut rig, curl);
-    assert!(output.stdout == body(&route.response), "the page differs");
-    output.assert().code(0).stderr("");
+    visit.end_with_the_whole_page().stderr("");
 }
 
 #[test]
 fn curl_gets_a_burst_whole_though_the_backend_has_closed_long_ago() {
-    if curl_is_missing() {
-        return;
-    }
     let route = Route::simple("/burst", Wire::response(Framing::ContentLength, flood()));
-    let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let curl = stalled_curl(&mut rig, &route, &[]);
-    let progress = rig.backend.asked_for(route.target).pop().expect("asked for above");
+    let Some(visit) = Visit::begin(STEP, &route, &[]) else { return };
+    let progress = visit.rig.backend.asked_for(route.target).pop().expect("asked for above");
     assert!(progress.is_finished, "the backend is done while curl has hardly begun");
-    let output = let_it_end(&mut rig, curl);
-    assert!(output.stdout == body(&route.response), "the page differs");
-    output.assert().code(0).stderr("");
+    visit.end_with_the_whole_page().stderr("");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod tools;
 
+use assert_cmd::assert::{Assert, OutputAssertExt};
 use lab::ends::backend::{Act, Gate, Route};
 use lab::ends::curl::{self, Curl};
 use lab::experiments::rig::{Ended, FOREVER, Rig, SETTLE, Story};
@@ -31,39 +32,51 @@ pub fn two_acts() -> (Route, u64, Gate) {
     (Route::scripted("/two-acts", response, script), first, gate)
 }
 
-/// Whether curl is missing. Then the test can test nothing, and says so loudly. In CI that is a failure.
-pub fn curl_is_missing() -> bool {
-    tools::are_missing(["curl"].into_iter(), "a story with curl")
-}
-
 /// Expects these words of curl, if its version is one whose words we know; else expects nothing.
 pub fn words(text: &'static str) -> impl predicates::Predicate<str> {
     let recorded = curl::version().is_some_and(|version| curl::RECORDED.contains(&version));
     predicates::str::contains(if recorded { text } else { "" })
 }
 
-/// A curl that has asked for the route and does not read. Returns when everything is still.
-pub fn stalled_curl(rig: &mut Rig, route: &Route, options: &[&str]) -> Curl {
-    let url = format!("http://{}{}", rig.address(), route.target);
-    let curl = Curl::get(&url, options).expect("curl runs");
-    rig.until_asked(route).expect("curl's request reaches the backend");
-    rig.settle().expect("everything comes to rest");
-    curl
+/// A curl that has asked a step for a page, and reads when it is told to.
+pub struct Visit {
+    pub rig: Rig,
+    curl: Curl,
+    page: Wire,
 }
 
-/// Lets curl read until nothing more comes for now.
-pub fn let_it_read(rig: &mut Rig, curl: &mut Curl) {
-    rig.pump(SETTLE, |_| curl.read_now()).expect("the proxy lives");
-}
+impl Visit {
+    /// Returns when curl has asked, has not read, and everything is still. `None`: there is no curl,
+    /// so nothing can be tested.
+    pub fn begin(step: &str, route: &Route, options: &[&str]) -> Option<Visit> {
+        if tools::are_missing(["curl"].into_iter(), "a story with curl") {
+            return None;
+        }
+        let mut rig = rig(step, std::slice::from_ref(route));
+        let url = format!("http://{}{}", rig.address(), route.target);
+        let curl = Curl::get(&url, options).expect("curl runs");
+        rig.until_asked(route).expect("curl's request reaches the backend");
+        rig.settle().expect("everything comes to rest");
+        Some(Visit { rig, curl, page: route.response.clone() })
+    }
 
-/// Lets curl read to the end, and returns how it ended.
-pub fn let_it_end(rig: &mut Rig, mut curl: Curl) -> std::process::Output {
-    let ended = rig.pump(FOREVER, |_| curl.read_now()).expect("the proxy lives");
-    assert_eq!(ended, Ended::Done, "curl still waits");
-    curl.finish().expect("curl ends")
-}
+    /// Curl reads until nothing more comes for now.
+    pub fn read(&mut self) {
+        self.rig.pump(SETTLE, |_| self.curl.read_now()).expect("the proxy lives");
+    }
 
-/// The whole body of a response.
-pub fn body(response: &Wire) -> Vec<u8> {
-    response.body().bytes()
+    /// Curl reads to the end. Returns how it ended.
+    pub fn end(mut self) -> Assert {
+        let ended = self.rig.pump(FOREVER, |_| self.curl.read_now()).expect("the proxy lives");
+        assert_eq!(ended, Ended::Done, "curl still waits");
+        self.curl.finish().expect("curl ends").assert()
+    }
+
+    /// The same, where curl must get the whole page and be content.
+    pub fn end_with_the_whole_page(self) -> Assert {
+        let page = self.page.body().bytes();
+        let assert = self.end().code(0);
+        assert!(assert.get_output().stdout == page, "the page differs");
+        assert
+    }
 }

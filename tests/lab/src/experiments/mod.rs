@@ -5,7 +5,7 @@
 //! bottom. [`rig`] is what all of them stand on, and `common.rs` has what several of them do.
 
 mod both_ways;
-mod common;
+pub mod common;
 mod crowd;
 mod fin_while_frozen;
 mod lost_tail;
