@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anstream::{eprintln, print, println};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use lab::experiments::{self, Experiment};
-use lab::ladder::{self, Expectation, ladder, matrix};
+use lab::experiments::{self, Experiment, Outcome};
+use lab::ladder::{self, Expectation, Step, ladder, matrix};
 use lab::shown::{doctor, hand, report, tour};
 use lab::subject::proxy::{PATIENCE, Spec};
 use serde::Serialize;
@@ -124,19 +124,11 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn run(task: Task) -> Result<bool> {
-    match task {
-        Task::Backend(server) => {
-            hand::backend(server)?;
-            return Ok(true);
-        }
-        Task::Relay { fault, listen, backend } => {
-            lab::subject::relay::run(fault, listen, backend)?;
-            return Ok(true);
-        }
-        _ => {}
+    // These two start no proxies and need no steps.
+    if !matches!(task, Task::Backend(_) | Task::Relay { .. }) {
+        ladder::try_ladder().map_err(anyhow::Error::msg)?;
+        end_proxies_when_interrupted()?;
     }
-    ladder::try_ladder().map_err(anyhow::Error::msg)?;
-    end_proxies_when_interrupted()?;
     match task {
         Task::Tour => Ok(tour::run(&steps()?)),
         Task::Matrix { jobs, json } => show_matrix(jobs, json),
@@ -151,25 +143,26 @@ fn run(task: Task) -> Result<bool> {
             })
         }
         Task::Check { only, jobs, patience, json, proxy } => {
-            let chosen = match only.is_empty() {
-                true => experiments::ALL.iter().collect(),
-                false => {
-                    only.iter().map(|name| experiment_named(name)).collect::<Result<Vec<_>>>()?
-                }
-            };
+            let mut chosen =
+                only.iter().map(|name| experiment_named(name)).collect::<Result<Vec<_>>>()?;
+            if chosen.is_empty() {
+                chosen.extend(experiments::ALL);
+            }
             check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, json)
         }
         Task::Client(habits) => hand::client(habits),
         Task::Doctor { json } => {
             let findings = doctor::examine()?;
-            if json {
-                print_json(&findings)?
-            } else {
-                println!("{}", findings.text())
+            match json {
+                true => print_json(&findings)?,
+                false => println!("{}", findings.text()),
             }
             Ok(findings.is_well())
         }
-        Task::Backend(_) | Task::Relay { .. } => unreachable!("handled above"),
+        Task::Backend(server) => hand::backend(server).map(|()| true),
+        Task::Relay { fault, listen, backend } => {
+            lab::subject::relay::run(fault, listen, backend).map(|()| true)
+        }
     }
 }
 
@@ -177,16 +170,11 @@ fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
     let work = matrix::grid(&steps()?);
     let progress = tour::spinner(work.len() as u64);
     let outcomes = matrix::run_all(work, jobs, |outcome| {
-        let line = format!(
-            "{:18}{:18}{}{:>6} ms",
-            outcome.experiment,
-            outcome.proxy,
-            report::word(outcome.verdict.kind, 12),
-            outcome.took_ms
-        );
         progress.inc(1);
         if !json {
-            progress.suspend(|| println!("{line}"));
+            let Outcome { experiment, proxy, verdict, took_ms, .. } = outcome;
+            let word = report::word(verdict.kind, 12);
+            progress.suspend(|| println!("{experiment:18}{proxy:18}{word}{took_ms:>6} ms"));
         }
     });
     progress.finish_and_clear();
@@ -230,29 +218,17 @@ fn list(json: bool) -> Result<bool> {
         question: &'static str,
         expected: BTreeMap<&'static str, Expectation>,
     }
-    if json {
-        let rows: Vec<_> = experiments::ALL
-            .iter()
-            .map(|experiment| Row {
-                name: experiment.name,
-                question: experiment.question,
-                expected: ladder()
-                    .steps
-                    .iter()
-                    .map(|step| (step.name.as_str(), step.expected(experiment.name)))
-                    .collect(),
-            })
-            .collect();
-        print_json(&rows)?;
-    } else {
-        for experiment in experiments::ALL {
-            println!(
-                "{:18}{}",
-                report::bold(format!("{:18}", experiment.name)),
-                experiment.question
-            );
+    if !json {
+        for Experiment { name, question, .. } in experiments::ALL {
+            println!("{}{question}", report::bold(format!("{name:18}")));
         }
+        return Ok(true);
     }
+    let row = |&Experiment { name, question, .. }: &Experiment| {
+        let expected = |step: &'static Step| (step.name.as_str(), step.expected(name));
+        Row { name, question, expected: ladder().steps.iter().map(expected).collect() }
+    };
+    print_json(&experiments::ALL.iter().map(row).collect::<Vec<_>>())?;
     Ok(true)
 }
 
@@ -273,30 +249,25 @@ fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
     if words.first().is_some_and(|word| word == "--") {
         words.remove(0);
     }
-    if let [name] = &words[..]
-        && ladder().step(name).is_some()
-    {
-        let known = steps()?.into_iter().find(|spec| spec.name == *name);
-        return known.with_context(|| format!("{name} has not been built"));
-    }
     let line = words.join(" ");
+    if ladder().step(&line).is_some() {
+        let known = steps()?.into_iter().find(|spec| spec.name == line);
+        return known.with_context(|| format!("{line} has not been built"));
+    }
     let has = |placeholder: &str| line.contains(placeholder);
     if words.len() == 1 && !has("{") {
-        let steps = ladder().names();
-        let what = format!(
-            "there is no step {line:?}; there are {steps}; any other proxy is a command with {{listen}} and {{backend}} in it"
-        );
-        return Err(Usage(what).into());
+        bail!(Usage(format!(
+            "there is no step {line:?}; there are {}; any other proxy is a command with {{listen}} \
+             and {{backend}} in it",
+            ladder().names()
+        )));
     }
     for (address, port) in [("{listen}", "{listen_port}"), ("{backend}", "{backend_port}")] {
         if !has(address) && !has(port) {
-            let what = format!("the command has no {address} or {port} in it: {line}");
-            return Err(Usage(what).into());
+            bail!(Usage(format!("the command has no {address} or {port} in it: {line}")));
         }
     }
-    let mut spec = Spec::foreign(words);
-    spec.patience = patience;
-    Ok(spec)
+    Ok(Spec { patience, ..Spec::foreign(words) })
 }
 
 /// The steps of the workbook, built.
@@ -304,40 +275,31 @@ fn steps() -> Result<Vec<Spec>> {
     let own = std::env::current_exe().context("finding the own program")?;
     let directory = own.parent().context("the own program has no directory")?;
     build(directory)?;
-    if ladder().steps.is_empty() {
-        bail!("there are no steps: {} has no steps/NN-name", ladder::root().display());
-    }
-    ladder()
-        .steps
-        .iter()
-        .map(|step| {
-            let path: PathBuf = directory.join(&step.name);
-            if !path.exists() {
-                bail!("{} is not there: run `cargo build` first", path.display());
-            }
-            Ok(Spec::step(path))
-        })
-        .collect()
+    let root = ladder::root();
+    ensure!(
+        !ladder().steps.is_empty(),
+        "there are no steps: {} has no steps/NN-name",
+        root.display()
+    );
+    let step = |step: &Step| {
+        let path = directory.join(&step.name);
+        ensure!(path.exists(), "{} is not there: run `cargo build` first", path.display());
+        Ok(Spec::step(path))
+    };
+    ladder().steps.iter().map(step).collect()
 }
 
 /// If cargo has started us, builds the steps, so that they are as new as their sources.
 fn build(directory: &Path) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let mut command = Command::new(cargo);
-    command.current_dir(ladder::root()).args([
-        "build",
-        "--quiet",
-        "--package",
-        "dropped-write",
-        "--bins",
-    ]);
+    command.current_dir(ladder::root());
+    command.args(["build", "--quiet", "--package", "dropped-write", "--bins"]);
     if directory.ends_with("release") {
         command.arg("--release");
     }
     let status = command.status().context("running cargo to build the steps")?;
-    if !status.success() {
-        bail!("the steps could not be built");
-    }
+    ensure!(status.success(), "the steps could not be built");
     Ok(())
 }
 
@@ -345,10 +307,7 @@ fn build(directory: &Path) -> Result<()> {
 /// signal and kills them before we end.
 fn end_proxies_when_interrupted() -> Result<()> {
     use nix::sys::signal::{SigSet, Signal};
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     // All threads inherit this mask, so only the waiting one receives the signals. The programs that we
     // start do not inherit it, because the standard library clears the mask between fork and exec.
     signals.thread_block().context("blocking signals")?;

@@ -2,6 +2,7 @@
 //! deserves it, and relays without a fault are never accused. The faults are in `src/subject/relay.rs`.
 #![cfg(target_os = "linux")]
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use lab::arrived::http::{End, Reached};
 use lab::arrived::reading::Reading;
 use lab::arrived::verdict::{Direction, Kind, Verdict};
 use lab::experiments::{self, Outcome};
-use lab::kernel::procfs;
+use lab::kernel::procfs::{self, with_environment};
 use lab::kernel::wait::true_within;
 use lab::ladder::matrix;
 use lab::sent::wire::CHUNK;
@@ -41,15 +42,13 @@ const _: fn(Kind) -> fn() = |kind| match kind {
 
 #[test]
 fn a_relay_that_holds_back_is_never_accused() {
-    let outcomes = run_all("none");
-    assert_eq!(kind_in(&outcomes, "plain"), Kind::Exact);
-    assert_eq!(kind_in(&outcomes, "pile-up"), Kind::HeldBack);
+    let kinds = run_all("none");
+    assert_eq!((kinds["plain"], kinds["pile-up"]), (Kind::Exact, Kind::HeldBack));
 }
 
 #[test]
 fn a_relay_that_spills_to_a_file_is_never_accused() {
-    let outcomes = run_all("spill");
-    assert_eq!(kind_in(&outcomes, "pile-up"), Kind::Spilled);
+    assert_eq!(run_all("spill")["pile-up"], Kind::Spilled);
 }
 
 #[test]
@@ -57,8 +56,7 @@ fn a_relay_without_a_bound_grows_and_is_accused_of_nothing_else() {
     for verdict in run_each("unbounded", &["two-acts", "overtaking", "fin-while-frozen"]) {
         assert_kind(&verdict, Kind::Exact);
     }
-    let verdict = run("unbounded", "pile-up");
-    assert_kind(&verdict, Kind::Grew);
+    let verdict = expect("unbounded", "pile-up", Kind::Grew);
     assert_eq!(verdict.missing(), 0);
 }
 
@@ -66,8 +64,7 @@ fn a_relay_without_a_bound_grows_and_is_accused_of_nothing_else() {
 
 #[test]
 fn dropping_the_rest_of_a_block_leaves_a_hole_of_known_size() {
-    let verdict = run("drop-rest", "two-acts");
-    assert_kind(&verdict, Kind::Hole);
+    let verdict = expect("drop-rest", "two-acts", Kind::Hole);
     let reading = only(&verdict);
     assert_all_accounted_for(reading);
     assert!(verdict.missing() > 0 && !reading.damage.gaps[0].tail);
@@ -87,15 +84,13 @@ fn dropping_the_rest_of_a_single_burst_loses_bytes() {
 
 #[test]
 fn dropping_all_that_an_endless_backend_sends_is_swallowing() {
-    let verdict = run("drop-rest", "pile-up");
-    assert_kind(&verdict, Kind::Swallowed);
+    let verdict = expect("drop-rest", "pile-up", Kind::Swallowed);
     assert!(verdict.missing() > 32 << 20, "{}", verdict.sentence);
 }
 
 #[test]
 fn a_missing_chunk_is_seen_although_curl_is_content() {
-    let verdict = run("swallow-chunk", "plain");
-    assert_kind(&verdict, Kind::Hole);
+    let verdict = expect("swallow-chunk", "plain", Kind::Hole);
     let [chunked, others @ ..] = &readings(&verdict)[..] else { panic!("nothing was read") };
     let [gap] = chunked.damage.gaps[..] else { panic!("{:?}", chunked.damage.gaps) };
     // The chunk is its four digits of size, a line end, the data, and a line end.
@@ -103,13 +98,12 @@ fn a_missing_chunk_is_seen_although_curl_is_content() {
     assert_eq!((chunked.curl.exit, chunked.reached), (0, Reached::Complete));
     assert_all_accounted_for(chunked);
     assert!(others.iter().all(|other| other.is_exact()));
-    assert!(verdict.sentence.contains("curl notices nothing"), "{}", verdict.sentence);
+    assert_says(&verdict, "curl notices nothing");
 }
 
 #[test]
 fn closing_before_the_buffer_is_flushed_truncates() {
-    let verdict = run("lose-tail", "lost-tail");
-    assert_kind(&verdict, Kind::Truncated);
+    let verdict = expect("lose-tail", "lost-tail", Kind::Truncated);
     let reading = only(&verdict);
     assert_all_accounted_for(reading);
     assert_eq!((reading.damage.gaps.len(), reading.end, reading.curl.exit), (1, End::Fin, 18));
@@ -117,8 +111,7 @@ fn closing_before_the_buffer_is_flushed_truncates() {
 
 #[test]
 fn one_read_at_the_end_passes_on_exactly_one_read() {
-    let verdict = run("one-read-at-end", "fin-while-frozen");
-    assert_kind(&verdict, Kind::Truncated);
+    let verdict = expect("one-read-at-end", "fin-while-frozen", Kind::Truncated);
     let reading = only(&verdict);
     assert_eq!(reading.damage.received, 64 * 1024);
     assert_all_accounted_for(reading);
@@ -140,8 +133,7 @@ fn an_upload_that_is_not_buffered_is_cut_and_its_download_is_not() {
 
 #[test]
 fn what_is_kept_and_never_written_is_missing_from_an_open_connection() {
-    let verdict = run("never-flush", "lost-tail");
-    assert_kind(&verdict, Kind::Truncated);
+    let verdict = expect("never-flush", "lost-tail", Kind::Truncated);
     let reading = only(&verdict);
     assert_all_accounted_for(reading);
     assert_eq!((reading.end, reading.curl.exit), (End::Open, 28));
@@ -151,8 +143,7 @@ fn what_is_kept_and_never_written_is_missing_from_an_open_connection() {
 
 #[test]
 fn overtaking_changes_the_order_and_loses_nothing() {
-    let verdict = run("overtake", "overtaking");
-    assert_kind(&verdict, Kind::Reordered);
+    let verdict = expect("overtake", "overtaking", Kind::Reordered);
     let damage = &only(&verdict).damage;
     assert_eq!((damage.received, damage.missing(), damage.repeated), (damage.sent, 0, 0));
     assert!(damage.reordered > 0);
@@ -160,8 +151,7 @@ fn overtaking_changes_the_order_and_loses_nothing() {
 
 #[test]
 fn writing_a_block_again_repeats_bytes() {
-    let verdict = run("repeat", "two-acts");
-    assert_kind(&verdict, Kind::Repeated);
+    let verdict = expect("repeat", "two-acts", Kind::Repeated);
     let damage = &only(&verdict).damage;
     assert!(damage.repeated > 0);
     assert_eq!((damage.received, damage.missing()), (damage.sent + damage.repeated, 0));
@@ -169,8 +159,7 @@ fn writing_a_block_again_repeats_bytes() {
 
 #[test]
 fn one_changed_byte_is_altered_and_not_missing() {
-    let verdict = run("alter", "plain");
-    assert_kind(&verdict, Kind::Altered);
+    let verdict = expect("alter", "plain", Kind::Altered);
     for reading in readings(&verdict) {
         let damage = &reading.damage;
         assert_eq!((damage.altered, damage.foreign, damage.missing()), (1, 0, 0));
@@ -182,46 +171,41 @@ fn one_changed_byte_is_altered_and_not_missing() {
 
 #[test]
 fn one_client_at_a_time_freezes_the_crowd() {
-    let verdict = run("one-at-a-time", "crowd");
-    assert_kind(&verdict, Kind::Frozen);
-    assert!(verdict.sentence.contains("1 got as far as the backend"), "{}", verdict.sentence);
-    assert!(verdict.sentence.contains("asleep in every thread"), "{}", verdict.sentence);
+    let verdict = expect("one-at-a-time", "crowd", Kind::Frozen);
+    assert_says(&verdict, "1 got as far as the backend");
+    assert_says(&verdict, "asleep in every thread");
 }
 
 #[test]
 fn a_transfer_that_is_never_resumed_is_frozen_half_way() {
-    let verdict = run("never-resume", "lost-tail");
-    assert_kind(&verdict, Kind::Frozen);
-    assert!(verdict.sentence.contains("wait in the kernel's queues"), "{}", verdict.sentence);
+    let verdict = expect("never-resume", "lost-tail", Kind::Frozen);
+    assert_says(&verdict, "wait in the kernel's queues");
     assert_all_accounted_for(only(&verdict));
 }
 
 #[test]
 fn a_client_left_waiting_when_the_backend_refuses_is_frozen() {
-    let verdict = run("hang-on-refused", "refused");
-    assert_kind(&verdict, Kind::Frozen);
-    assert!(verdict.sentence.contains("the backend refuses"), "{}", verdict.sentence);
+    let verdict = expect("hang-on-refused", "refused", Kind::Frozen);
+    assert_says(&verdict, "the backend refuses");
 }
 
 #[test]
 fn waiting_for_room_with_nothing_to_write_is_spinning() {
-    assert_kind(&run("spin", "lost-tail"), Kind::Spun);
+    expect("spin", "lost-tail", Kind::Spun);
 }
 
 // What a relay does not give back.
 
 #[test]
 fn descriptors_that_do_not_come_back_are_counted() {
-    let verdict = run("leak-descriptors", "reset");
-    assert_kind(&verdict, Kind::Leaked);
+    let verdict = expect("leak-descriptors", "reset", Kind::Leaked);
     // 20 connections have two sockets each.
     assert!(verdict.sentence.starts_with("40 descriptors"), "{}", verdict.sentence);
 }
 
 #[test]
 fn memory_that_does_not_come_back_is_a_leak() {
-    let verdict = run("leak-memory", "reset");
-    assert_kind(&verdict, Kind::Leaked);
+    let verdict = expect("leak-memory", "reset", Kind::Leaked);
     assert!(verdict.sentence.starts_with("memory rose"), "{}", verdict.sentence);
 }
 
@@ -229,34 +213,33 @@ fn memory_that_does_not_come_back_is_a_leak() {
 
 #[test]
 fn dying_of_a_reset_is_reported_with_the_last_words() {
-    assert_died(&run("die-on-reset", "reset"), "Connection reset by peer");
+    assert_says(&expect("die-on-reset", "reset", Kind::Died), "Connection reset by peer");
 }
 
 #[test]
 fn dying_of_a_refusal_is_reported_with_the_last_words() {
-    assert_died(&run("exit-on-refused", "refused"), "Connection refused");
+    assert_says(&expect("exit-on-refused", "refused", Kind::Died), "Connection refused");
 }
 
 #[test]
 fn dying_of_a_stop_and_continue_is_reported_with_the_last_words() {
-    assert_died(&run("die-on-stop", "stop-and-go"), "Interrupted system call");
+    assert_says(&expect("die-on-stop", "stop-and-go", Kind::Died), "Interrupted system call");
 }
 
 #[test]
 fn a_program_that_ends_at_once_is_absent_and_quoted() {
-    let verdict = run_program(&["sh", "-c", "echo no such luck >&2; exit 3"], PATIENCE);
-    assert_kind(&verdict, Kind::Absent);
-    for words in ["no such luck", "status 3"] {
-        assert!(verdict.sentence.contains(words), "{}", verdict.sentence);
-    }
+    let spec = program(&["sh", "-c", "echo no such luck >&2; exit 3"], PATIENCE);
+    let verdict = expect_of(&spec, "plain", Kind::Absent);
+    assert_says(&verdict, "no such luck");
+    assert_says(&verdict, "status 3");
 }
 
 #[test]
 fn a_program_that_never_listens_is_absent_when_patience_is_over() {
     let begun = Instant::now();
-    let verdict = run_program(&["sleep", "60"], Duration::from_millis(300));
-    assert_kind(&verdict, Kind::Absent);
-    assert!(verdict.sentence.contains("nothing listened after 0.3 s"), "{}", verdict.sentence);
+    let spec = program(&["sleep", "60"], Duration::from_millis(300));
+    let verdict = expect_of(&spec, "plain", Kind::Absent);
+    assert_says(&verdict, "nothing listened after 0.3 s");
     let took = begun.elapsed();
     assert!((0.3..5.0).contains(&took.as_secs_f64()), "{took:?}");
 }
@@ -266,7 +249,7 @@ fn a_program_that_is_not_there_is_absent_and_named() {
     let spec = program(&["/no/such/program"], PATIENCE);
     let verdict = experiments::named("plain").unwrap().run(&spec).verdict;
     assert_kind(&verdict, Kind::Absent);
-    assert!(verdict.sentence.contains("/no/such/program"), "{}", verdict.sentence);
+    assert_says(&verdict, "/no/such/program");
 }
 
 // No process is left behind. All tests above check that after each experiment. The next two show that
@@ -276,7 +259,7 @@ fn a_program_that_is_not_there_is_absent_and_named() {
 fn a_relay_is_there_while_it_is_used_and_gone_afterwards() {
     let (tag, spec) = tagged(&relay("none"));
     let proxy = Proxy::start(&spec, ([127, 0, 0, 1], 9).into()).expect("the relay starts");
-    assert_eq!(alive(&tag), proxy.family());
+    assert_eq!(with_environment(&tag), proxy.family());
     drop(proxy);
     assert_gone(&tag);
 }
@@ -288,11 +271,11 @@ fn a_process_that_has_left_its_group_and_its_parent_is_ended_too() {
     let start = thread::spawn(move || Proxy::start(&spec, ([127, 0, 0, 1], 9).into()).is_ok());
     let has_left = |pid: &i32| {
         procfs::process(*pid).is_some_and(|process| {
-            let parents = [alive(&tag), vec![std::process::id() as i32]].concat();
+            let parents = [with_environment(&tag), vec![std::process::id() as i32]].concat();
             process.pgrp == process.pid && !parents.contains(&process.ppid)
         })
     };
-    let left = true_within(Duration::from_secs(5), || alive(&tag).iter().any(has_left));
+    let left = true_within(Duration::from_secs(5), || with_environment(&tag).iter().any(has_left));
     assert!(left, "no process has left its parent");
     assert!(!start.join().expect("no panic"), "nothing listens");
     assert_gone(&tag);
@@ -311,11 +294,20 @@ fn program(command: &[&str], patience: Duration) -> Spec {
 
 /// Runs an experiment against the relay with that fault.
 fn run(fault: &str, experiment: &str) -> Verdict {
-    run_spec(&relay(fault), experiment).verdict
+    run_spec(&relay(fault), experiment)
 }
 
-fn run_program(command: &[&str], patience: Duration) -> Verdict {
-    run_spec(&program(command, patience), "plain").verdict
+/// The same, where only one verdict will do.
+#[track_caller]
+fn expect(fault: &str, experiment: &str, kind: Kind) -> Verdict {
+    expect_of(&relay(fault), experiment, kind)
+}
+
+#[track_caller]
+fn expect_of(spec: &Spec, experiment: &str, kind: Kind) -> Verdict {
+    let verdict = run_spec(spec, experiment);
+    assert_kind(&verdict, kind);
+    verdict
 }
 
 /// Runs several experiments at the same time.
@@ -328,27 +320,22 @@ fn run_each(fault: &str, names: &[&str]) -> Vec<Verdict> {
 }
 
 /// Runs all experiments against a relay that must not be accused by any.
-fn run_all(relay_name: &str) -> Vec<Outcome> {
-    let (tag, spec) = tagged(&relay(relay_name));
+fn run_all(fault: &str) -> HashMap<&'static str, Kind> {
+    let (tag, spec) = tagged(&relay(fault));
     let outcomes = matrix::run_all(matrix::grid(&[spec]), matrix::JOBS, |_| {});
     assert_gone(&tag);
     for Outcome { experiment, verdict, .. } in &outcomes {
         assert!(verdict.kind.is_good(), "{experiment}: {}: {}", verdict.kind, verdict.sentence);
     }
-    outcomes
+    outcomes.iter().map(|outcome| (outcome.experiment, outcome.verdict.kind)).collect()
 }
 
-fn run_spec(spec: &Spec, experiment: &str) -> Outcome {
+fn run_spec(spec: &Spec, experiment: &str) -> Verdict {
     let (tag, spec) = tagged(spec);
     let experiment = experiments::named(experiment).expect("an experiment of that name");
-    let outcome = experiment.run(&spec);
+    let verdict = experiment.run(&spec).verdict;
     assert_gone(&tag);
-    outcome
-}
-
-fn kind_in(outcomes: &[Outcome], experiment: &str) -> Kind {
-    let outcome = outcomes.iter().find(|outcome| outcome.experiment == experiment);
-    outcome.expect("all experiments were run").verdict.kind
+    verdict
 }
 
 fn readings(verdict: &Verdict) -> Vec<&Reading> {
@@ -366,9 +353,8 @@ fn assert_kind(verdict: &Verdict, kind: Kind) {
 }
 
 #[track_caller]
-fn assert_died(verdict: &Verdict, last_words: &str) {
-    assert_kind(verdict, Kind::Died);
-    assert!(verdict.sentence.contains(last_words), "{}", verdict.sentence);
+fn assert_says(verdict: &Verdict, words: &str) {
+    assert!(verdict.sentence.contains(words), "{}", verdict.sentence);
 }
 
 /// Each byte that was sent either arrived, in order, or is counted as missing.
@@ -390,14 +376,9 @@ fn tagged(spec: &Spec) -> (String, Spec) {
     (tag, Spec { command, ..spec.clone() })
 }
 
-/// The processes with that tag.
-fn alive(tag: &str) -> Vec<i32> {
-    procfs::with_environment(tag)
-}
-
 /// No process with that tag is left, or will be in a moment: the kernel needs some time to end one.
 #[track_caller]
 fn assert_gone(tag: &str) {
-    let gone = true_within(Duration::from_secs(2), || alive(tag).is_empty());
-    assert!(gone, "left behind: {:?}", alive(tag));
+    let gone = true_within(Duration::from_secs(2), || with_environment(tag).is_empty());
+    assert!(gone, "left behind: {:?}", with_environment(tag));
 }

@@ -9,10 +9,7 @@ use toml::{Table, Value};
 pub struct Manifest(Table);
 
 impl Manifest {
-    /// Reads `Cargo.toml` in this directory.
-    ///
-    /// # Errors
-    /// What is wrong with the file, with its name.
+    /// Reads `Cargo.toml` in this directory; fails with what is wrong with the file, and its name.
     pub fn read(root: &Path) -> Result<Manifest, String> {
         let file = root.join("Cargo.toml");
         let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
@@ -43,28 +40,19 @@ impl Manifest {
     /// The manifest of a package apart from the workspace, with these programs, and with the
     /// dependencies and profiles that the steps have.
     pub fn package(&self, name: &str, programs: &[(String, String)]) -> String {
-        let mut dependencies = Table::new();
-        for table in self.tables("dependencies") {
-            dependencies.extend(table.clone());
-        }
+        let mut like_the_steps = Table::new();
+        let dependencies = self.tables("dependencies").flatten();
+        let dependencies: Table =
+            dependencies.map(|(name, what)| (name.clone(), what.clone())).collect();
+        like_the_steps.insert("dependencies".into(), dependencies.into());
+        like_the_steps.extend(self.0.get("profile").map(|it| ("profile".into(), it.clone())));
         let bin = |(name, path): &(String, String)| {
-            Value::from(Table::from_iter([
-                ("name".into(), Value::from(name.as_str())),
-                ("path".into(), Value::from(path.as_str())),
-            ]))
+            format!("[[bin]]\nname = {name:?}\npath = {path:?}\n\n")
         };
-        let package = Table::from_iter([
-            ("name".into(), Value::from(name)),
-            ("edition".into(), Value::from("2024")),
-        ]);
-        let mut manifest = Table::from_iter([
-            ("workspace".into(), Table::new().into()),
-            ("package".into(), package.into()),
-            ("dependencies".into(), dependencies.into()),
-            ("bin".into(), programs.iter().map(bin).collect::<Vec<_>>().into()),
-        ]);
-        manifest.extend(self.0.get("profile").map(|profile| ("profile".into(), profile.clone())));
-        toml::to_string(&manifest).expect("a manifest is made of tables and texts")
+        let bins: String = programs.iter().map(bin).collect();
+        format!(
+            "[workspace]\n\n[package]\nname = {name:?}\nedition = \"2024\"\n\n{bins}{like_the_steps}"
+        )
     }
 }
 

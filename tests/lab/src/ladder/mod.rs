@@ -33,11 +33,14 @@ pub struct Ladder {
 }
 
 /// One step, as its manifest describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
     /// The name of its directory and of its program, such as `03-dropped-write`.
+    #[serde(skip)]
     pub name: String,
     /// The number that its name begins with.
+    #[serde(skip)]
     pub number: u32,
     /// What it is about, in a line.
     pub idea: String,
@@ -46,8 +49,10 @@ pub struct Step {
     /// The page of `book/src` that tells of it.
     pub chapter: String,
     /// How far it may be from the step before; the first step has none before it.
+    #[serde(rename = "diff-budget")]
     pub budget: Option<Budget>,
     /// What is expected of it in each experiment that does not come out exact.
+    #[serde(default)]
     verdicts: BTreeMap<String, Expectation>,
 }
 
@@ -93,23 +98,10 @@ impl Expectation {
     }
 }
 
-/// `step.toml` as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Manifest {
-    idea: String,
-    goes_wrong: String,
-    chapter: String,
-    diff_budget: Option<Budget>,
-    #[serde(default)]
-    verdicts: BTreeMap<String, Expectation>,
-}
-
 impl Ladder {
     /// Reads the steps of the workbook in this directory. A directory without `steps/` has none.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the manifests, a line each: `steps/NN-name/step.toml: what`.
+    /// Fails with everything that is wrong with the manifests, a line each:
+    /// `steps/NN-name/step.toml: what`.
     pub fn read(root: &Path) -> Result<Ladder, String> {
         let mut names: Vec<String> = std::fs::read_dir(root.join("steps"))
             .into_iter()
@@ -118,14 +110,15 @@ impl Ladder {
             .filter(|name| number(name).is_some())
             .collect();
         names.sort();
-        let read = |(place, name): (usize, &String)| Step::read(root, name, place == 0);
-        let (steps, problems): (Vec<_>, Vec<_>) =
-            names.iter().enumerate().map(read).partition(Result::is_ok);
-        let problems: Vec<String> = problems.into_iter().filter_map(Result::err).collect();
-        match problems.is_empty() {
-            true => Ok(Ladder { steps: steps.into_iter().flatten().collect() }),
-            false => Err(problems.join("\n")),
+        let mut ladder = Ladder::default();
+        let mut problems = vec![];
+        for (place, name) in names.iter().enumerate() {
+            match Step::read(root, name, place == 0) {
+                Ok(step) => ladder.steps.push(step),
+                Err(problem) => problems.push(problem),
+            }
         }
+        if problems.is_empty() { Ok(ladder) } else { Err(problems.join("\n")) }
     }
 
     /// The step of this name.
@@ -156,38 +149,41 @@ impl Ladder {
 impl Step {
     fn read(root: &Path, name: &str, is_first: bool) -> Result<Step, String> {
         let file = format!("steps/{name}/step.toml");
-        let wrong = |what: &str| format!("{file}: {what}");
-        let text =
-            std::fs::read_to_string(root.join(&file)).map_err(|error| wrong(&error.to_string()))?;
-        let Manifest { idea, goes_wrong, chapter, diff_budget, verdicts } =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end()))?;
-        if diff_budget.is_none() && !is_first {
-            return Err(wrong(
+        let read = || -> Result<Step, String> {
+            let text = std::fs::read_to_string(root.join(&file)).map_err(|it| it.to_string())?;
+            let step: Step = toml::from_str(&text).map_err(|it| it.to_string())?;
+            step.complaint(is_first).map_or(Ok(()), Err)?;
+            Ok(Step { name: name.into(), number: number(name).unwrap_or_default(), ..step })
+        };
+        read().map_err(|what| format!("{file}: {}", what.trim_end()))
+    }
+
+    /// The first thing that is wrong with it, although it is written as a manifest should be.
+    fn complaint(&self, is_first: bool) -> Option<String> {
+        if self.budget.is_none() && !is_first {
+            return Some(
                 "no diff-budget: how many lines of code may differ from the step before? \
-                 (or \"rewrite\")",
-            ));
+                 (or \"rewrite\")"
+                    .into(),
+            );
         }
-        for (experiment, Expectation { kinds, why }) in &verdicts {
+        for (experiment, Expectation { kinds, why }) in &self.verdicts {
             if experiments::named(experiment).is_none() {
-                return Err(wrong(&format!("there is no experiment {experiment:?}")));
+                return Some(format!("there is no experiment {experiment:?}"));
             }
             if kinds.is_empty() || kinds[..] == [Kind::Exact] {
-                return Err(wrong(&format!(
+                return Some(format!(
                     "{experiment} must say what it comes to; if that is exact, leave it out"
-                )));
+                ));
             }
             if why.trim().is_empty() {
-                return Err(wrong(&format!("{experiment} has no reason: fill in its `why`")));
+                return Some(format!("{experiment} has no reason: fill in its `why`"));
             }
         }
-        for (key, text) in [("idea", &idea), ("goes-wrong", &goes_wrong), ("chapter", &chapter)] {
-            if text.trim().is_empty() {
-                return Err(wrong(&format!("{key} is empty")));
-            }
-        }
-        let number = number(name).unwrap_or_default();
-        let name = name.to_string();
-        Ok(Step { name, number, idea, goes_wrong, chapter, budget: diff_budget, verdicts })
+        let texts =
+            [("idea", &self.idea), ("goes-wrong", &self.goes_wrong), ("chapter", &self.chapter)];
+        let empty = texts.iter().find(|(_, text)| text.trim().is_empty());
+        empty.map(|(key, _)| format!("{key} is empty"))
     }
 
     /// What is expected of this step in an experiment: what its manifest says, or else *exact*.
@@ -217,19 +213,14 @@ pub fn root() -> PathBuf {
     above.map_or_else(compiled, Path::to_path_buf)
 }
 
-/// The ladder of this workbook.
-///
-/// # Errors
-/// What [`Ladder::read`] found wrong, once and for all.
+/// The ladder of this workbook, or what [`Ladder::read`] found wrong. It is read only once.
 pub fn try_ladder() -> Result<&'static Ladder, &'static str> {
     static LADDER: LazyLock<Result<Ladder, String>> = LazyLock::new(|| Ladder::read(&root()));
     LADDER.as_ref().map_err(String::as_str)
 }
 
-/// The ladder of this workbook.
-///
-/// # Panics
-/// When a manifest is wrong. A program that talks to people asks [`try_ladder`] first.
+/// The ladder of this workbook. Panics when a manifest is wrong, so a program that talks to people
+/// asks [`try_ladder`] first.
 pub fn ladder() -> &'static Ladder {
     try_ladder().unwrap_or_else(|problems| panic!("{problems}"))
 }

@@ -15,69 +15,59 @@ use crate::numbers::size;
 pub struct Findings {
     /// Release of the kernel.
     kernel: String,
-    /// Smallest, initial and largest receive buffer, in bytes.
+    /// Smallest, initial and largest receive buffer, in bytes; then the same for send buffers.
     tcp_rmem: Option<[u64; 3]>,
-    /// Smallest, initial and largest send buffer, in bytes.
     tcp_wmem: Option<[u64; 3]>,
-    /// Bytes that the kernel takes for a client that never reads.
+    /// Bytes that the kernel takes for a client that never reads: with the buffers it chooses itself,
+    /// with a receive buffer of 4 KiB, and with a small buffer and a network's segments.
     absorbed: u64,
-    /// The same with a receive buffer of 4 KiB.
     absorbed_narrow: u64,
-    /// The same with a small buffer and a network's segments.
     absorbed_small: u64,
-    /// Descriptors that a process may open.
+    /// How many descriptors a process may open.
     descriptors: u64,
     /// Whether the processor time of threads can be read.
     schedstat: bool,
-    /// First line of `curl --version`.
+    /// What the tools say first when they are asked for their version.
     curl: Option<String>,
-    /// First line of `strace --version`.
     strace: Option<String>,
     /// What would keep the experiments from working.
-    obstacles: Vec<String>,
+    obstacles: Vec<&'static str>,
 }
 
 /// How many descriptors a process should be able to open. An experiment needs up to a hundred (20 clients
 /// have two connections each, with two ends each), and several run at a time.
 const DESCRIPTORS: u64 = 512;
 
-/// Examines this machine.
-///
-/// # Errors
-/// When not even sockets on loopback work.
+/// Examines this machine; fails when not even sockets on loopback work.
 pub fn examine() -> Result<Findings> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut findings = Findings {
+    let descriptors = getrlimit(Resource::RLIMIT_NOFILE)?.0;
+    let absorbed = net::absorbed(Window::Default)?;
+    // Asked after that measurement, because a process that has hardly run may have no time to its name.
+    let schedstat = procfs::vitals(&[std::process::id() as i32], false).cpu_ns > 0;
+    let own = std::process::id() as i32;
+    let shows_us = procfs::processes().iter().any(|process| process.pid == own);
+    let needs = [
+        (
+            descriptors >= DESCRIPTORS,
+            "a process may open too few descriptors: try `ulimit -n 1024`",
+        ),
+        (schedstat, "/proc/PID/schedstat is missing, so a spinning proxy is not seen"),
+        (shows_us, "/proc does not show this process"),
+    ];
+    Ok(Findings {
         kernel: kernel.trim().into(),
         tcp_rmem: procfs::sysctl_triple("net.ipv4.tcp_rmem"),
         tcp_wmem: procfs::sysctl_triple("net.ipv4.tcp_wmem"),
-        absorbed: net::absorbed(Window::Default)?,
+        absorbed,
         absorbed_narrow: net::absorbed(Window::Narrow)?,
         absorbed_small: net::absorbed(Window::Small)?,
-        descriptors: getrlimit(Resource::RLIMIT_NOFILE)?.0,
-        schedstat: procfs::vitals(&[std::process::id() as i32], false).cpu_ns > 0,
+        descriptors,
+        schedstat,
         curl: first_line("curl", "--version"),
         strace: first_line("strace", "--version"),
-        obstacles: vec![],
-    };
-    let mut obstacle = |is: bool, what: &str| {
-        if is {
-            findings.obstacles.push(what.into());
-        }
-    };
-    obstacle(
-        findings.descriptors < DESCRIPTORS,
-        "a process may open too few descriptors: try `ulimit -n 1024`",
-    );
-    obstacle(
-        !findings.schedstat,
-        "/proc/PID/schedstat is missing, so a spinning proxy is not seen",
-    );
-    obstacle(
-        !procfs::processes().iter().any(|process| process.pid == std::process::id() as i32),
-        "/proc does not show this process",
-    );
-    Ok(findings)
+        obstacles: needs.iter().filter(|(is_met, _)| !is_met).map(|(_, what)| *what).collect(),
+    })
 }
 
 impl Findings {
@@ -88,16 +78,11 @@ impl Findings {
 
     /// In words.
     pub fn text(&self) -> String {
-        let triple = |numbers: Option<[u64; 3]>| match numbers {
-            Some([least, initial, most]) => {
-                format!(
-                    "{} at first, up to {} (never under {})",
-                    size(initial),
-                    size(most),
-                    size(least)
-                )
-            }
-            None => "unknown".into(),
+        let triple = |numbers: Option<[u64; 3]>| {
+            numbers.map_or("unknown".into(), |numbers| {
+                let [least, initial, most] = numbers.map(size);
+                format!("{initial} at first, up to {most} (never under {least})")
+            })
         };
         let tool = |found: &Option<String>, without: &str| {
             found.clone().unwrap_or_else(|| format!("not installed: {without}"))

@@ -32,12 +32,10 @@ impl FromStr for Bytes {
         if text == "endless" {
             return Ok(Bytes(ENDLESS));
         }
-        let (digits, unit) = match text.char_indices().last() {
-            Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
-            Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
-            Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
-            _ => (text, 1),
-        };
+        let units = [(['K', 'k'], 1 << 10), (['M', 'm'], 1 << 20), (['G', 'g'], 1 << 30)];
+        let in_units =
+            units.iter().find_map(|(names, unit)| Some((text.strip_suffix(names)?, *unit)));
+        let (digits, unit) = in_units.unwrap_or((text, 1));
         let number: Option<u64> = digits.parse().ok();
         number
             .and_then(|number| number.checked_mul(unit))
@@ -120,28 +118,21 @@ fn keep_pace(begun: Instant, count: u64, rate: Option<Bytes>) {
     }
 }
 
-/// Serves pages until it is interrupted.
-///
-/// # Errors
-/// When it cannot listen.
+/// Serves pages until it is interrupted; fails when it cannot listen.
 pub fn backend(server: Server) -> Result<()> {
     let Server { listen, size, framing, .. } = server;
     let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
     let bytes = size.map_or_else(default_size, |Bytes(bytes)| bytes);
-    println!(
-        "listening on {}: every request gets a page {}, {}",
-        listener.local_addr()?,
-        if bytes == ENDLESS {
-            "without end".into()
-        } else {
-            format!("of {} bytes", thousands(bytes))
-        },
-        match framing {
-            Framing::Chunked => "chunked",
-            Framing::ContentLength => "with a Content-Length",
-            Framing::Close => "ended by closing the connection",
-        },
-    );
+    let length = match bytes {
+        ENDLESS => "without end".into(),
+        bytes => format!("of {} bytes", thousands(bytes)),
+    };
+    let end = match framing {
+        Framing::Chunked => "chunked",
+        Framing::ContentLength => "with a Content-Length",
+        Framing::Close => "ended by closing the connection",
+    };
+    println!("listening on {}: every request gets a page {length}, {end}", listener.local_addr()?);
     let page = Wire::response(framing, bytes);
     for (number, stream) in (1_u64..).zip(listener.incoming()) {
         let Ok(stream) = stream else { continue };
@@ -167,8 +158,10 @@ fn serve(mut stream: TcpStream, page: &Wire, server: Server, number: u64) -> Res
         request.push(&block[..count], |bytes| body += bytes.len() as u64);
     }
     let target = request.target.as_deref().unwrap_or("/");
-    let uploaded =
-        if body == 0 { String::new() } else { format!(", with {} bytes of body", thousands(body)) };
+    let uploaded = match body {
+        0 => String::new(),
+        body => format!(", with {} bytes of body", thousands(body)),
+    };
     println!("connection {number}: {target} is asked for{uploaded}");
     let begun = Instant::now();
     let mut sent = 0;
@@ -185,11 +178,8 @@ fn serve(mut stream: TcpStream, page: &Wire, server: Server, number: u64) -> Res
         sent += count as u64;
         keep_pace(begun, sent, server.rate);
     }
-    println!(
-        "connection {number}: sent all {} bytes in {:.2} s",
-        thousands(sent),
-        begun.elapsed().as_secs_f64()
-    );
+    let (bytes, seconds) = (thousands(sent), begun.elapsed().as_secs_f64());
+    println!("connection {number}: sent all {bytes} bytes in {seconds:.2} s");
     Ok(())
 }
 
@@ -203,10 +193,8 @@ fn cue() -> Result<Option<u64>> {
     }
 }
 
-/// Asks for a page, reads it by its habits, and judges what came. False: something was wrong.
-///
-/// # Errors
-/// When it cannot connect or send.
+/// Asks for a page, reads it by its habits, and judges what came. False: something was wrong. Fails
+/// when it cannot connect or send.
 pub fn client(habits: Habits) -> Result<bool> {
     let Habits { proxy, stall, cue, rate, reset_after, upload, size: bytes, framing } = habits;
     let request = match upload {

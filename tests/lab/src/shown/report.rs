@@ -8,7 +8,7 @@ use crate::arrived::align::Segment;
 use crate::arrived::reading::Offsets;
 use crate::arrived::verdict::{Direction, Kind, Transfer};
 use crate::experiments::{self, Outcome};
-use crate::ladder::ladder;
+use crate::ladder::{Step, ladder};
 use crate::numbers::thousands;
 
 /// The style in which a verdict is written.
@@ -47,63 +47,49 @@ pub fn word(kind: Kind, width: usize) -> String {
 
 /// A picture of which bytes of a transfer arrived, `width` characters wide. Each stands for an equal part
 /// of what was sent: `█` all of it arrived, `▒` some, `·` nothing.
-pub fn strip(transfer: &Transfer, width: usize) -> String {
+pub fn strip(transfer: &Transfer, width: u64) -> String {
     let damage = &transfer.reading.damage;
-    let (good, bad) = (style(Kind::Exact), style(Kind::Hole));
-    let mut text = String::new();
-    for place in 0..width as u64 {
-        let from = damage.sent * place / width as u64;
-        let to = (damage.sent * (place + 1) / width as u64).max(from + 1);
-        let arrived = covered(&damage.segments, from, to);
-        text += &match arrived {
-            0 => paint("·", bad),
-            all if all >= to - from => paint("█", good),
-            _ => paint("▒", bad),
+    let character = |place: u64| {
+        let from = damage.sent * place / width;
+        let to = (damage.sent * (place + 1) / width).max(from + 1);
+        let inside = |segment: &Segment| {
+            to.min(segment.start + segment.len).saturating_sub(from.max(segment.start))
         };
-    }
-    text
-}
-
-/// How many of the bytes from `from` to `to` lie in the segments.
-fn covered(segments: &[Segment], from: u64, to: u64) -> u64 {
-    segments
-        .iter()
-        .map(|segment| to.min(segment.start + segment.len).saturating_sub(from.max(segment.start)))
-        .sum::<u64>()
-        .min(to - from)
+        match damage.segments.iter().map(inside).sum::<u64>() {
+            0 => paint("·", style(Kind::Hole)),
+            arrived if arrived >= to - from => paint("█", style(Kind::Exact)),
+            _ => paint("▒", style(Kind::Hole)),
+        }
+    };
+    (0..width).map(character).collect()
 }
 
 /// The grid of all outcomes, experiments down and steps across.
 pub fn grid(outcomes: &[Outcome]) -> String {
-    const WIDTH: usize = 18;
-    let steps: Vec<&str> = ladder().steps.iter().map(|step| step.name.as_str()).collect();
-    // The last column is not padded, so that no line ends in spaces.
-    let width = |step: &str| if Some(&step) == steps.last() { 0 } else { WIDTH };
-    let mut text = format!("{:WIDTH$}", "");
-    for &step in &steps {
-        let width = width(step);
-        text += &bold(format!("{step:width$}"));
-    }
-    text.push('\n');
+    let cell = |text: &str, style: Style| {
+        let rest = 18_usize.saturating_sub(text.len());
+        format!("{}{:rest$}", paint(text, style), "")
+    };
+    let steps = &ladder().steps;
+    let bold = Style::new().bold();
+    let head: String = steps.iter().map(|step| cell(&step.name, bold)).collect();
+    let mut lines = vec![cell("", Style::new()) + &head];
     for experiment in experiments::ALL {
-        let _ = write!(text, "{:WIDTH$}", experiment.name);
-        for &step in &steps {
-            let width = width(step);
-            let outcome = outcomes
-                .iter()
-                .find(|outcome| outcome.experiment == experiment.name && outcome.proxy == step);
-            text += &match outcome {
-                None => format!("{:width$}", "-"),
-                Some(outcome) => {
-                    let kind = outcome.verdict.kind;
-                    let mark = if ladder().is_expected(outcome) { "" } else { " !" };
-                    paint(format!("{:width$}", format!("{kind}{mark}")), style(kind))
-                }
+        let verdict = |step: &Step| {
+            let is_its = |outcome: &&Outcome| {
+                outcome.experiment == experiment.name && outcome.proxy == step.name
             };
-        }
-        text.push('\n');
+            let Some(outcome) = outcomes.iter().find(is_its) else {
+                return cell("-", Style::new());
+            };
+            let kind = outcome.verdict.kind;
+            let mark = if ladder().is_expected(outcome) { "" } else { " !" };
+            cell(&format!("{kind}{mark}"), style(kind))
+        };
+        let verdicts: String = steps.iter().map(verdict).collect();
+        lines.push(cell(experiment.name, Style::new()) + &verdicts);
     }
-    text
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// One sentence for each outcome that is not what the step's manifest says.
@@ -157,64 +143,50 @@ fn transfer_story(transfer: &Transfer) -> String {
         (Direction::Upload, Offsets::Stream) => "The request",
         (Direction::Upload, Offsets::Body) => "The request's body",
     };
-    let arrived = damage.sent - damage.missing().min(damage.sent);
-    let _ = writeln!(
-        text,
-        "\n{way}: {} of {} bytes arrived.\n  {}",
-        thousands(arrived),
-        thousands(damage.sent),
-        strip(transfer, 72)
-    );
+    let [arrived, sent] =
+        [damage.sent.saturating_sub(damage.missing()), damage.sent].map(thousands);
+    let _ = writeln!(text, "\n{way}: {arrived} of {sent} bytes arrived.");
+    let _ = writeln!(text, "  {}", strip(transfer, 72));
     for gap in damage.gaps.iter().take(GAPS) {
-        let _ = writeln!(
-            text,
-            "  missing: {} bytes, from {} to {}{}",
-            thousands(gap.len),
-            thousands(gap.at),
-            thousands(gap.at + gap.len),
-            if gap.tail { ", the end" } else { "" }
-        );
+        let [len, from, to] = [gap.len, gap.at, gap.at + gap.len].map(thousands);
+        let end = if gap.tail { ", the end" } else { "" };
+        let _ = writeln!(text, "  missing: {len} bytes, from {from} to {to}{end}");
     }
     if damage.gaps.len() > GAPS {
         let _ = writeln!(text, "  and {} more gaps", damage.gaps.len() - GAPS);
     }
-    if let Some(gap) = damage.gaps.first()
-        && let Some(chunk) = gap.chunk
-    {
+    if let Some((gap, chunk)) = damage.gaps.first().and_then(|gap| Some((gap, gap.chunk?))) {
+        let came = gap.body_at.saturating_sub(chunk.index * crate::sent::wire::CHUNK);
+        let hexadecimal = chunk.size;
+        let [index, at, size, came] =
+            [chunk.index, chunk.header_at, chunk.size, came].map(thousands);
         let _ = writeln!(
             text,
-            "  The gap begins in chunk {}, whose header at {} promises {} bytes ({:x} in hexadecimal): {} of them came.",
-            thousands(chunk.index),
-            thousands(chunk.header_at),
-            thousands(chunk.size),
-            chunk.size,
-            thousands(gap.body_at.saturating_sub(chunk.index * crate::sent::wire::CHUNK))
+            "  The gap begins in chunk {index}, whose header at {at} promises {size} bytes \
+             ({hexadecimal:x} in hexadecimal): {came} of them came."
         );
     }
     if let Some((jump, evidence)) = damage.jumps.first().zip(transfer.evidence.first()) {
         // If nothing is missing, that header arrived too, earlier or later.
         if let Some(next) = jump.next_chunk.filter(|_| !damage.gaps.is_empty()) {
+            let [index, at] = [next.index, next.header_at].map(thousands);
             let _ = writeln!(
                 text,
-                "  It goes on in chunk {}, whose header was at {} and never came.",
-                thousands(next.index),
-                thousands(next.header_at)
+                "  It goes on in chunk {index}, whose header was at {at} and never came."
             );
         }
+        let [after, from, to] = [jump.received_at, jump.from, jump.to].map(thousands);
         let _ = writeln!(
             text,
-            "\n  After {} bytes the stream jumps from offset {} to offset {}:",
-            thousands(jump.received_at),
-            thousands(jump.from),
-            thousands(jump.to)
+            "\n  After {after} bytes the stream jumps from offset {from} to offset {to}:"
         );
         text += &hex(&evidence.before, evidence.received_at - evidence.before.len() as u64);
-        let _ =
-            writeln!(text, "  {}", paint(format!("{:-^71}", " here it jumps "), style(Kind::Hole)));
+        let here = format!("{:-^71}", " here it jumps ");
+        let _ = writeln!(text, "  {}", paint(here, style(Kind::Hole)));
         text += &hex(&evidence.after, evidence.received_at);
     }
-    if transfer.direction == Direction::Download && transfer.reading.curl.exit != 0 {
-        let curl = &transfer.reading.curl;
+    let curl = &transfer.reading.curl;
+    if transfer.direction == Direction::Download && curl.exit != 0 {
         let _ = writeln!(text, "\n  curl would say: curl: ({}) {}", curl.exit, curl.words);
     }
     text
@@ -243,23 +215,12 @@ pub fn grades(outcomes: &[Outcome]) -> String {
         let word = word(Kind::Absent, 0);
         return format!("{word}: {}.\n\nThere was no proxy to try.\n", first.verdict.sentence);
     }
-    let mut text = String::new();
-    for outcome in outcomes {
-        let verdict = &outcome.verdict;
-        let _ = writeln!(
-            text,
-            "{:18}{}{}",
-            outcome.experiment,
-            word(verdict.kind, 12),
-            verdict.sentence
-        );
-    }
-    let failed = outcomes.iter().filter(|outcome| is_bad(outcome.verdict.kind)).count();
-    let unjudged =
-        outcomes.iter().filter(|outcome| outcome.verdict.kind == Kind::NotJudged).count();
-    let judged = outcomes.len() - unjudged;
-    text.push('\n');
-    text += &match (failed, judged) {
+    let line = |Outcome { experiment, verdict, .. }: &Outcome| {
+        format!("{experiment:18}{}{}\n", word(verdict.kind, 12), verdict.sentence)
+    };
+    let count = |is: fn(Kind) -> bool| outcomes.iter().filter(|it| is(it.verdict.kind)).count();
+    let (failed, unjudged) = (count(is_bad), count(|kind| kind == Kind::NotJudged));
+    let summary = match (failed, outcomes.len() - unjudged) {
         (0, 0) => "Nothing could be judged.".into(),
         (0, _) => paint(
             "Every byte, in order; nobody frozen; memory bounded; nothing leaked; alive.",
@@ -269,11 +230,11 @@ pub fn grades(outcomes: &[Outcome]) -> String {
             paint(format!("{failed} of {judged} experiments found a fault."), style(Kind::Hole))
         }
     };
-    if unjudged > 0 {
-        let _ = write!(text, " Not judged: {unjudged}.");
-    }
-    text.push('\n');
-    text
+    let rest = match unjudged {
+        0 => String::new(),
+        count => format!(" Not judged: {count}."),
+    };
+    format!("{}\n{summary}{rest}\n", outcomes.iter().map(line).collect::<String>())
 }
 
 /// Whether a verdict counts against a proxy that wants to be trusted.

@@ -15,22 +15,21 @@ use crate::shown::report::{self, bold, faint, paint, strip, style, word};
 use crate::subject::proxy::Spec;
 
 /// How many characters wide a picture of what arrived is.
-const WIDTH: usize = 64;
+const WIDTH: u64 = 64;
 
 /// Runs the tour; says whether everything was as the book says.
 pub fn run(specs: &[Spec]) -> bool {
     let count = in_words(specs.len());
-    println!("{}\n", bold(format!("The Dropped Write: {count} proxies, one bug")));
-    println!("A backend sends a long page, a client reads it slowly, and between them stands a");
-    println!("proxy. Its one promise: every byte, in order, and then the end. Each proxy below is");
-    println!("a step of the workbook. Two experiments are put to each of them:\n");
     println!(
-        "  {}   The backend sends a burst while the client does not read. When nothing",
-        bold("two-acts")
-    );
-    println!("             moves any more, the client reads what there is; then the rest is sent.");
-    println!(
-        "  {}      20 clients ask for a page and do not read it. One more asks for 100 bytes.\n",
+        "{}\n\n\
+         A backend sends a long page, a client reads it slowly, and between them stands a\n\
+         proxy. Its one promise: every byte, in order, and then the end. Each proxy below is\n\
+         a step of the workbook. Two experiments are put to each of them:\n\n\
+         \x20 {}   The backend sends a burst while the client does not read. When nothing\n\
+         \x20            moves any more, the client reads what there is; then the rest is sent.\n\
+         \x20 {}      20 clients ask for a page and do not read it. One more asks for 100 bytes.\n",
+        bold(format!("The Dropped Write: {count} proxies, one bug")),
+        bold("two-acts"),
         bold("crowd")
     );
 
@@ -48,10 +47,8 @@ pub fn run(specs: &[Spec]) -> bool {
     for step in &ladder().steps {
         tell(step, &outcomes);
     }
-    println!(
-        "{}",
-        faint("  █ arrived   ▒ partly   · never   (each place is a 64th of the page)\n")
-    );
+    let key = "  █ arrived   ▒ partly   · never   (each place is a 64th of the page)\n";
+    println!("{}", faint(key));
     let wrong = report::deviations(&outcomes);
     for line in &wrong {
         println!("{} {line}", paint("Not as the book says:", style(Kind::Hole)));
@@ -68,42 +65,32 @@ pub fn spinner(count: u64) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(count);
-    let template = "{spinner} {pos}/{len} {msg}";
-    bar.set_style(
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let template = ProgressStyle::with_template("{spinner} {pos}/{len} {msg}");
+    bar.set_style(template.expect("the template is right"));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }
 
 fn tell(step: &Step, outcomes: &[Outcome]) {
-    let of = |experiment: &str| {
-        outcomes
-            .iter()
-            .find(|outcome| outcome.proxy == step.name && outcome.experiment == experiment)
+    let of = |name| {
+        outcomes.iter().find(|outcome| outcome.proxy == step.name && outcome.experiment == name)
     };
     let (Some(acts), Some(crowd)) = (of("two-acts"), of("crowd")) else { return };
     println!("{}  {}", bold(&step.name), faint(&step.idea));
+    let kind = word(acts.verdict.kind, 9);
     if let Some(transfer) = acts.verdict.transfers.first() {
         let damage = &transfer.reading.damage;
-        let arrived = damage.sent - damage.missing();
+        let missing = damage.missing();
+        let [arrived, sent, gone] = [damage.sent - missing, damage.sent, missing].map(thousands);
+        let rest = if missing == 0 { String::new() } else { format!("; {gone} are gone") };
         println!("  {}", strip(transfer, WIDTH));
-        println!(
-            "  {}  {} of {} bytes{}",
-            word(acts.verdict.kind, 9),
-            thousands(arrived),
-            thousands(damage.sent),
-            match damage.missing() {
-                0 => String::new(),
-                missing => format!("; {} are gone", thousands(missing)),
-            }
-        );
-        if transfer.reading.curl.exit != 0 {
-            let curl = &transfer.reading.curl;
+        println!("  {kind}  {arrived} of {sent} bytes{rest}");
+        let curl = &transfer.reading.curl;
+        if curl.exit != 0 {
             println!("  {:9}  curl: ({}) {}", "", curl.exit, curl.words);
         }
     } else {
-        println!("  {}  {}", word(acts.verdict.kind, 9), acts.verdict.sentence);
+        println!("  {kind}  {}", acts.verdict.sentence);
     }
     let (kind, what) = match crowd.verdict.kind {
         Kind::Exact => ("answered", crowd.verdict.sentence.clone()),
