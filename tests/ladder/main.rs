@@ -19,26 +19,18 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn every_step_is_as_close_to_the_one_before_as_its_manifest_says() {
     for pair in ladder().steps.windows(2) {
         let [from, to] = [&pair[0].name, &pair[1].name];
-        match pair[1].budget {
-            Some(Budget::Lines(budget)) => differ_by_at_most(budget, from, to),
-            Some(Budget::Anything(_)) => {}
-            None => panic!("steps/{to}/step.toml has no diff-budget"),
-        }
+        let budget = match pair[1].budget.expect("reading the manifest has asked for it") {
+            Budget::Lines(budget) => budget,
+            Budget::Anything(_) => continue,
+        };
+        let [from_text, to_text] = [from, to].map(|step| read(&main_file(step)));
+        let changes = changed_code(&from_text, &to_text);
+        let count = format!("{from} -> {to}: {} changed lines of code", changes.len());
+        println!("{count}, at most {budget} are allowed");
+        assert_ne!(changes.len(), 0, "{from} and {to} are the same program");
+        let within = changes.len() <= budget;
+        assert!(within, "{count}, {budget} are allowed:\n{}", changes.join("\n"));
     }
-}
-
-/// Counts the lines of code that a diff between two steps takes away or adds.
-fn differ_by_at_most(budget: usize, from: &str, to: &str) {
-    let [from_text, to_text] = [from, to].map(|step| read(&main_file(step)));
-    let changes = changed_code(&from_text, &to_text);
-    let count = changes.len();
-    println!("{from} -> {to}: {count} changed lines of code, at most {budget} are allowed");
-    assert_ne!(count, 0, "{from} and {to} are the same program");
-    assert!(
-        count <= budget,
-        "{from} -> {to}: {count} changed lines of code, {budget} are allowed:\n{}",
-        changes.join("\n")
-    );
 }
 
 // ---- What a step says of itself -----------------------------------------------------------------
@@ -53,16 +45,16 @@ fn every_step_opens_with_its_name_its_news_its_fault_and_its_chapter() {
             program.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
         // What follows a label on its line; a label with nothing behind it does not count.
         let after = |label: &str| {
-            header
-                .iter()
-                .find_map(|line| line.strip_prefix(label))
-                .map(str::trim)
-                .filter(|text| !text.is_empty())
+            let text = header.iter().find_map(|line| line.strip_prefix(label)).map(str::trim);
+            text.filter(|text| !text.is_empty())
         };
 
         let first = header.first().unwrap_or_else(|| panic!("{step}: no `//!` on the first line"));
-        let name = first.strip_prefix(&format!("Step {number}: "));
-        assert!(name.is_some(), "{step}: opens with {first:?}, not with `Step {number}: `, a name");
+        let opening = format!("Step {number}: ");
+        assert!(
+            first.starts_with(&opening),
+            "{step}: opens with {first:?}, not `{opening}`, a name"
+        );
         assert!(after("Adds:").or(after("Does:")).is_some(), "{step}: no `Adds:` or `Does:`");
         assert!(after("Wrong on purpose:").is_some(), "{step}: no `Wrong on purpose:`");
 
@@ -83,14 +75,15 @@ fn readme_lists_the_steps_as_their_manifests_do() {
     let readme = read(&file);
     let (before, rest) = readme.split_once(TABLE_HEAD).expect("README.md has the ladder's table");
     let (_, after) = rest.split_once("\n\n").expect("the table ends");
-    let wanted = format!("{before}{TABLE_HEAD}{}\n{after}", rows(ladder()));
+    let rows = rows(ladder());
+    let wanted = format!("{before}{TABLE_HEAD}{rows}\n{after}");
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&file, &wanted).expect("writing README.md");
     } else if readme != wanted {
-        let rows = rows(ladder());
         let missing = rows.lines().find(|row| !readme.contains(row)).unwrap_or("a row too many");
         panic!(
-            "README.md: the table of the steps is not what the manifests say ({missing}).\n{HOW_TO_BLESS}"
+            "README.md: the table of the steps is not what the manifests say ({missing}).\n\
+             `BLESS=1 cargo test --test ladder` writes it anew."
         );
     }
     // The picture of the tour shows some of the steps, each with its idea.
@@ -103,8 +96,6 @@ fn readme_lists_the_steps_as_their_manifests_do() {
 }
 
 const TABLE_HEAD: &str = "| step | what is new | what goes wrong, on purpose |\n|---|---|---|\n";
-
-const HOW_TO_BLESS: &str = "`BLESS=1 cargo test --test ladder` writes it anew.";
 
 /// README's table, a row for each step.
 fn rows(ladder: &Ladder) -> String {
@@ -239,25 +230,21 @@ fn main_file(step: &str) -> PathBuf {
     Path::new(ROOT).join("steps").join(step).join("main.rs")
 }
 
-/// Every file of a step, directories searched.
+/// Every file of a step.
 fn source_files(step: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut waiting = vec![Path::new(ROOT).join("steps").join(step)];
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            waiting.extend(files_in(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found
+    files(&Path::new(ROOT).join("steps").join(step))
 }
 
-fn files_in(directory: &Path) -> Vec<PathBuf> {
-    read_dir(directory)
-        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
-        .map(|entry| entry.expect("reading a directory").path())
-        .collect()
+/// A file, or all files below a directory, except those that npm has installed.
+fn files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_path_buf()];
+    }
+    if path.ends_with("node_modules") {
+        return vec![];
+    }
+    let entries = read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    entries.flat_map(|entry| files(&entry.expect("reading a directory").path())).collect()
 }
 
 fn read(path: &Path) -> String {

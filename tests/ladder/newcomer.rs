@@ -11,7 +11,7 @@ use press::check::check;
 use press::page::expand;
 use press::{Problem, Project};
 
-use crate::{ROOT, parts_missing, rows};
+use crate::{ROOT, files, parts_missing, rows};
 
 /// A copy of the workbook in which the last step has a successor, a copy of it with another name.
 struct Copy {
@@ -26,11 +26,12 @@ impl Copy {
     fn with_a_new_step() -> Copy {
         // Below target/, so that the laboratory finds the copy's steps beside itself and not ours.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        for part in ["Cargo.toml", "README.md", "book/src", "book/theme", "book/transcripts"] {
-            copy(&Path::new(ROOT).join(part), &directory.path().join(part));
-        }
-        for part in ["book/answers", "book/book.toml", "steps", "tests"] {
-            copy(&Path::new(ROOT).join(part), &directory.path().join(part));
+        let parts = "Cargo.toml README.md steps tests book/answers book/book.toml book/src book/theme \
+            book/transcripts";
+        for file in parts.split_whitespace().flat_map(|part| files(&Path::new(ROOT).join(part))) {
+            let to = directory.path().join(file.strip_prefix(ROOT).expect("it is below it"));
+            fs::create_dir_all(to.parent().expect("it has one")).expect("a directory");
+            fs::copy(&file, to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
         let last = ladder().steps.last().expect("there are steps");
         let number = last.number + 1;
@@ -162,16 +163,9 @@ fn a_new_step_is_shown_by_everything_that_lists_the_steps() {
 fn what_a_newcomer_forgets_is_named() {
     let copy = Copy::with_a_new_step();
     let manifest = copy.read(&copy.manifest());
-    let lines_without = |word: &str| -> String {
-        manifest
-            .lines()
-            .filter(|line| !line.contains(word))
-            .map(|line| format!("{line}\n"))
-            .collect()
-    };
     for (text, what) in [
-        (lines_without("diff-budget"), "no diff-budget"),
-        (lines_without("idea"), "missing field `idea`"),
+        (without(&manifest, "diff-budget"), "no diff-budget"),
+        (without(&manifest, "idea"), "missing field `idea`"),
         (manifest.replace("why = \"", "why = \"\" # "), "expected"),
         (manifest.replace("why = \"nothing bounds its FIFO\"", "why = \"\""), "has no reason"),
     ] {
@@ -187,34 +181,18 @@ fn what_a_newcomer_forgets_is_named() {
     let ladder = Ladder::read(copy.root()).expect("it is right again");
     let story = format!("tests/{}.rs", copy.name.replace('-', "_"));
     fs::remove_file(copy.root().join(&story)).expect("the story is there");
-    assert_eq!(
-        parts_missing(copy.root(), &ladder),
-        [format!("{story} does not start {}", copy.name)]
-    );
-    copy.write(
-        "Cargo.toml",
-        &fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("ours"),
-    );
+    let missing = parts_missing(copy.root(), &ladder);
+    assert_eq!(missing, [format!("{story} does not start {}", copy.name)]);
+    fs::copy(Path::new(ROOT).join("Cargo.toml"), copy.root().join("Cargo.toml")).expect("ours");
     let missing = parts_missing(copy.root(), &ladder);
     assert_eq!(missing[0], format!("Cargo.toml has no [[bin]] for steps/{}/main.rs", copy.name));
     let summary = copy.read("book/src/SUMMARY.md");
-    let summary: Vec<&str> = summary.lines().filter(|line| !line.contains(&copy.chapter)).collect();
-    copy.write("book/src/SUMMARY.md", &summary.join("\n"));
+    copy.write("book/src/SUMMARY.md", &without(&summary, &copy.chapter));
     let problems = copy.problems();
     assert!(problems.iter().any(|one| one.contains(&copy.chapter)), "{problems:?}");
 }
 
-/// Copies a file, or a directory and all that is below it.
-fn copy(from: &Path, to: &Path) {
-    if from.is_file() {
-        fs::create_dir_all(to.parent().expect("it has one")).expect("a directory");
-        fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-        return;
-    }
-    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
-        let name = entry.expect("it can be read").file_name();
-        if name != "node_modules" {
-            copy(&from.join(&name), &to.join(&name));
-        }
-    }
+/// A text without the lines that have this word.
+fn without(text: &str, word: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.contains(word)).collect()
 }
