@@ -1,5 +1,9 @@
-//! Every step does in every experiment what its manifest says. All of them together, because an
-//! experiment mostly waits.
+//! Every step does in every experiment what its manifest says, and every answer of the book comes to the
+//! verdict that it promises. All of them in one program, because an experiment mostly waits.
+
+mod answers;
+#[path = "../common/package.rs"]
+mod package;
 
 use std::path::Path;
 

@@ -1,15 +1,14 @@
 //! The answers with code in the book are patches on a step. Each names the experiment that judges
 //! it and the verdict that it comes to: here they are applied, built and judged.
 
-#[path = "common/package.rs"]
-mod package;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lab::experiments::{self, Experiment};
 use lab::ladder::matrix;
 use lab::subject::proxy::Spec;
+
+use crate::package;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -23,10 +22,9 @@ struct Answer {
 
 #[test]
 fn every_answer_applies_to_its_step_and_comes_to_the_verdict_that_it_promises() {
-    let mut patches: Vec<PathBuf> = fs::read_dir(Path::new(ROOT).join("book/answers"))
-        .expect("book/answers is there")
-        .map(|entry| entry.expect("it can be read").path())
-        .collect();
+    let directory = fs::read_dir(Path::new(ROOT).join("book/answers")).expect("it is there");
+    let mut patches: Vec<PathBuf> =
+        directory.map(|entry| entry.expect("it can be read").path()).collect();
     patches.sort();
     assert!(!patches.is_empty(), "there are answers");
     let answers: Vec<Answer> = patches.iter().map(|patch| read(patch)).collect();
@@ -37,21 +35,14 @@ fn every_answer_applies_to_its_step_and_comes_to_the_verdict_that_it_promises() 
     let work =
         answers.iter().map(|answer| (answer.experiment, Spec::step(directory.join(&answer.name))));
     let outcomes = matrix::run_all(work.collect(), matrix::JOBS, |_| {});
-    let wrong: Vec<String> = answers
-        .iter()
-        .zip(&outcomes)
-        .filter(|(answer, outcome)| {
-            answer.verdict.split(" or ").all(|word| word != outcome.verdict.kind.word())
-        })
-        .map(|(answer, outcome)| {
-            let Answer { name, verdict, experiment, .. } = answer;
-            let (kind, sentence) = (outcome.verdict.kind, &outcome.verdict.sentence);
-            format!(
-                "book/answers/{name}.patch in {}: {kind}, expected {verdict}. {sentence}",
-                experiment.name
-            )
-        })
-        .collect();
+    let mut wrong = vec![];
+    for (Answer { name, experiment, verdict, .. }, outcome) in answers.iter().zip(&outcomes) {
+        let (kind, sentence) = (outcome.verdict.kind, &outcome.verdict.sentence);
+        if verdict.split(" or ").all(|word| word != kind.word()) {
+            let question = format!("book/answers/{name}.patch in {}", experiment.name);
+            wrong.push(format!("{question}: {kind}, expected {verdict}. {sentence}"));
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
