@@ -117,7 +117,7 @@ impl Project {
     pub fn ladder(&self) -> Result<Ladder, Problem> {
         Ladder::read(&self.root).map_err(|wrong| {
             let (file, message) = wrong.split_once(": ").unwrap_or(("steps", &wrong));
-            Problem::new(file, 0, message.replace('\n', "; "))
+            Problem::new(file, 0, message.split_whitespace().collect::<Vec<_>>().join(" "))
         })
     }
 

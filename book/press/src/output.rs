@@ -10,7 +10,6 @@ use html5gum::{Token, Tokenizer};
 use regex::Regex;
 use walkdir::WalkDir;
 
-use crate::page::line_at;
 use crate::{Problem, Project, sim};
 
 /// A finished page, as far as links go.
@@ -53,7 +52,7 @@ impl Output {
         for (name, page) in &self.pages {
             for id in &page.twice {
                 let message = format!("the id {id} is given twice on this page");
-                problems.push(page.problem(name, &format!("\"{id}\""), message));
+                problems.extend(page.problems(name, &format!("\"{id}\""), &message));
             }
             for (element, url) in &page.links {
                 let message = match (is_external(url), element == "a" || url.starts_with("data:")) {
@@ -61,7 +60,9 @@ impl Output {
                     (true, true) => None,
                     (true, false) => Some(format!("<{element}> loads {url} from elsewhere")),
                 };
-                problems.extend(message.map(|message| page.problem(name, url, message)));
+                if let Some(message) = message {
+                    problems.extend(page.problems(name, url, &message));
+                }
             }
         }
         // The page for printing repeats all others, and index.html the first: what is wrong in them
@@ -79,6 +80,8 @@ impl Output {
                 }
             }
         }
+        problems.sort();
+        problems.dedup();
         Ok(problems)
     }
 
@@ -87,8 +90,9 @@ impl Output {
         let mut found: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (name, page) in self.pages.iter().filter(|(_, page)| page.source.is_some()) {
             for (_, url) in page.links.iter().filter(|(_, url)| is_external(url)) {
-                let Problem { file, line, .. } = page.problem(name, url, String::new());
-                found.entry(url).or_default().insert(format!("{}:{line}", file.display()));
+                let places = page.problems(name, url, "").into_iter();
+                let places = places.map(|one| format!("{}:{}", one.file.display(), one.line));
+                found.entry(url).or_default().extend(places);
             }
         }
         found
@@ -142,12 +146,20 @@ impl Finished {
         page
     }
 
-    /// A problem in this page, in the line of its Markdown in which `text` stands; in line 0 if it
-    /// was made by a directive, or by mdBook.
-    fn problem(&self, name: &Path, text: &str, message: String) -> Problem {
-        let Some((file, markdown)) = &self.source else { return Problem::new(name, 0, message) };
-        let at = markdown.find(text).or_else(|| markdown.find(&text.replace(".html", ".md")));
-        Problem::new(file, at.map_or(0, |at| line_at(markdown, at)), message)
+    /// A problem in every line of this page's Markdown in which `text` stands; in line 0 if it was made
+    /// by a directive, or by mdBook.
+    fn problems(&self, name: &Path, text: &str, message: &str) -> Vec<Problem> {
+        let Some((file, markdown)) = &self.source else {
+            return vec![Problem::new(name, 0, message)];
+        };
+        let written = text.replace(".html", ".md");
+        let is_there = |line: &str| line.contains(text) || line.contains(&written);
+        let lines = markdown.lines().zip(1..).filter(|(line, _)| is_there(line));
+        let mut all: Vec<_> = lines.map(|(_, at)| Problem::new(file, at, message)).collect();
+        if all.is_empty() {
+            all.push(Problem::new(file, 0, message));
+        }
+        all
     }
 }
 
