@@ -19,29 +19,31 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::output::Output;
 use crate::page::{chapter_number, expand};
-use crate::{Problem, Project};
+use crate::{Problem, Project, check};
 
 /// Builds the pages into `destination`, which is replaced as a whole, or left alone if nothing came
-/// of it. Returns what mdBook warned of.
+/// of it. Returns what is wrong with the book, a line each; where a directive failed, its page says so.
 pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
+    let mut wrong: Vec<String> = check::check(project).iter().map(ToString::to_string).collect();
     let parent = destination.parent().context("a directory to build into")?;
     fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
     // Next to it, so that the pages can take their place in one move.
     let fresh = tempfile::Builder::new().prefix(".book-").tempdir_in(parent);
     let fresh = fresh.with_context(|| format!("creating a directory in {}", parent.display()))?;
     let pages = fresh.path().join("new");
-    let ((), warnings) = listening(|| {
-        let mut book = load(project, &pages)?;
+    let built = load(project, &pages).and_then(|mut book| {
         // In the place of the command that book.toml has under the same name.
         book.with_preprocessor(Expansion { project: project.clone() });
-        book.build()
-    })?;
+        warnings(|| book.build())
+    });
+    let warned = built.with_context(|| [&wrong[..], &["No pages".into()]].concat().join("\n"))?;
+    wrong.extend(warned);
     let place = || format!("putting the pages in {}", destination.display());
     if destination.exists() {
         fs::rename(destination, fresh.path().join("old")).with_context(place)?;
     }
     fs::rename(&pages, destination).with_context(place)?;
-    Ok(warnings)
+    Ok(wrong)
 }
 
 /// The book as stock mdBook would load it, to be built into `destination`.
@@ -118,7 +120,7 @@ pub fn sources(project: &Project) -> Result<Vec<PathBuf>> {
 
 /// Runs `work` and returns what mdBook warned of meanwhile, a line each. It has no other way to
 /// say that something is missing.
-fn listening<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<String>)> {
+fn warnings(work: impl FnOnce() -> Result<()>) -> Result<Vec<String>> {
     let mut notes = tempfile::tempfile().context("creating a file for mdBook's warnings")?;
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::WARN)
@@ -126,30 +128,23 @@ fn listening<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<String>)> {
         .with_target(false)
         .with_level(false)
         .with_writer(Arc::new(notes.try_clone()?));
-    let made = {
+    {
         // Only in this thread: others may build another book.
         let _listening = subscriber.finish().set_default();
-        work()?
-    };
+        work()?;
+    }
     let mut said = String::new();
     notes.rewind()?;
     notes.read_to_string(&mut said)?;
-    Ok((made, said.lines().map(|line| format!("mdBook warns: {line}")).collect()))
+    Ok(said.lines().map(|line| format!("mdBook warns: {line}")).collect())
 }
 
 /// Everything that is wrong with the book and with the pages made from it: one line each.
-pub fn check(project: &Project) -> Result<Vec<String>> {
-    let problems = crate::check::check(project);
-    let mut lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+pub fn examine(project: &Project) -> Result<Vec<String>> {
     let directory = tempfile::tempdir().context("creating a directory for the pages")?;
     let pages = directory.path().join("pages");
-    match build(project, &pages) {
-        Ok(warnings) => {
-            lines.extend(warnings);
-            let problems = Output::read(project, &pages)?.problems()?;
-            lines.extend(problems.iter().map(ToString::to_string));
-        }
-        Err(error) => lines.push(format!("{error:#}")),
-    }
-    Ok(lines)
+    let mut wrong = build(project, &pages)?;
+    let finished = Output::read(project, &pages)?.problems()?;
+    wrong.extend(finished.iter().map(ToString::to_string));
+    Ok(wrong)
 }

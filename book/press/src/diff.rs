@@ -44,7 +44,8 @@ pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
             let line = change.map_or(from, |op| op.new_range().start);
             let mut next = String::new();
             if !in_one_item {
-                let item = source::enclosing(&items, line);
+                let around = items.iter().filter(|item| item.lines.contains(&line));
+                let item = around.min_by_key(|item| item.lines.len());
                 let item = item.map_or(String::new(), |item| format!(", in {}", item.name));
                 next = format!("; on at line {}{item}", from + 1);
             }

@@ -77,22 +77,16 @@ fn complain<T: Display>(lines: &[T]) -> usize {
     lines.len()
 }
 
-/// Names what is wrong without building the book; returns how much.
-fn report(project: &Project) -> usize {
-    complain(&check::check(project))
-}
-
 fn build(project: &Project) -> Result<bool> {
-    let wrong = report(project);
     let pages = binding::destination(project);
-    let warned = complain(&binding::build(project, &pages)?);
+    let wrong = complain(&binding::build(project, &pages)?);
     say(&format!("The book is in {}", pages.join("index.html").display()));
     // The pages are there, with the faults shown where they are: somebody may want to look.
-    Ok(wrong + warned == 0)
+    Ok(wrong == 0)
 }
 
 fn examine(project: &Project) -> Result<bool> {
-    match complain(&binding::check(project)?) {
+    match complain(&binding::examine(project)?) {
         0 => say(&format!("Nothing wrong with {} pages.", check::summary(project).0.len())),
         count => anyhow::bail!("{count} in all"),
     }
@@ -113,8 +107,7 @@ fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
     let changes = serve::changes(project)?;
     let directory = binding::destination(project);
     // A book with faults can be read: they stand where they are, in bold.
-    report(project);
-    binding::build(project, &directory)?;
+    complain(&binding::build(project, &directory)?);
     let listener = serve::listen(port)?;
     let address = listener.local_addr().context("reading our own address")?;
     if address.port() != port {
@@ -132,9 +125,11 @@ fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
         }
     });
     for _ in changes {
-        report(project);
         match binding::build(project, &directory) {
-            Ok(_) => reloader.reload(),
+            Ok(wrong) => {
+                complain(&wrong);
+                reloader.reload();
+            }
             Err(error) => {
                 complain(&[format!("Still showing the pages from before: {error:#}")]);
             }

@@ -155,11 +155,9 @@ impl Finished {
         let written = text.replace(".html", ".md");
         let is_there = |line: &str| line.contains(text) || line.contains(&written);
         let lines = markdown.lines().zip(1..).filter(|(line, _)| is_there(line));
-        let mut all: Vec<_> = lines.map(|(_, at)| Problem::new(file, at, message)).collect();
-        if all.is_empty() {
-            all.push(Problem::new(file, 0, message));
-        }
-        all
+        let mut lines: Vec<usize> = lines.map(|(_, at)| at).collect();
+        lines.extend(lines.is_empty().then_some(0));
+        lines.into_iter().map(|at| Problem::new(file, at, message)).collect()
     }
 }
 

@@ -139,18 +139,13 @@ struct Expander<'a> {
     project: &'a Project,
     short: String,
     /// How many there have been of each kind: listings have numbers, figures have ids.
-    counts: HashMap<String, usize>,
+    counts: HashMap<&'static str, usize>,
 }
 
 impl Expander<'_> {
-    /// The number of the next one of this kind.
-    fn next(&mut self, kind: &str) -> usize {
-        *self.counts.entry(kind.into()).and_modify(|count| *count += 1).or_insert(1)
-    }
-
     /// An id that no other figure of the book has: `listing-3-1`.
-    fn id(&mut self, kind: &str) -> String {
-        let count = self.next(kind);
+    fn id(&mut self, kind: &'static str) -> String {
+        let count = self.counts.entry(kind).and_modify(|count| *count += 1).or_insert(1);
         format!("{kind}-{}-{count}", self.short)
     }
 
@@ -185,8 +180,8 @@ impl Expander<'_> {
             Directive::Ladder {} => verdicts::ladder_table(&project.ladder()?),
             Directive::Count { of, capital } => {
                 let words = in_words(verdicts::count(&project.ladder()?, of)?);
-                let words = if *capital { capitalized(&words) } else { words };
-                html! { (words) }
+                let (first, rest) = words.split_at(1);
+                html! { @if *capital { (first.to_uppercase()) (rest) } @else { (words) } }
             }
         })
     }
@@ -208,7 +203,7 @@ impl Expander<'_> {
         }
         let language = if file.ends_with(".rs") { "language-rust" } else { "nohighlight" };
         let bar = html! {
-            span.listing-number { "Listing " (capitalized(&id["listing-".len()..])) }
+            span.listing-number { "Listing " (&id["listing-".len()..]) }
             " " (self.file_name(file))
         };
         Ok(self.code(&id, language, bar, html! { (code) "\n" }, caption))
@@ -272,10 +267,7 @@ impl Expander<'_> {
         let file = format!("book/transcripts/{name}.txt");
         let transcript = Transcript::parse(&self.project.read(&file)?)
             .map_err(|(line, message)| Problem::new(&file, line, message))?;
-        let id = match self.next(&file) {
-            1 => format!("terminal-{name}"),
-            again => format!("terminal-{name}-{again}"),
-        };
+        let id = self.id("terminal");
         let bar = html! {
             span.terminal-title { (transcript.header("title").unwrap_or("Terminal")) }
             @if let Some(machine) = transcript.header("machine") {
@@ -301,9 +293,4 @@ impl Expander<'_> {
                 .map_err(|(line, message)| Problem::new(&path, line, message))?;
         Ok(html! { figure.figure id=(id) { (svg) figcaption { (inline(caption)) } } })
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

@@ -93,11 +93,6 @@ pub fn without(listing: &str, text: &str) -> Result<String, String> {
     Ok(kept.join("\n"))
 }
 
-/// The innermost item that a line belongs to, the line counted from 0.
-pub fn enclosing(items: &[Item], line: usize) -> Option<&Item> {
-    items.iter().filter(|item| item.lines.contains(&line)).min_by_key(|item| item.lines.len())
-}
-
 fn to_the_edge(source: &str, lines: Range<usize>) -> String {
     let lines: Vec<&str> = source.lines().take(lines.end).skip(lines.start).collect();
     let written = lines.iter().filter(|line| !line.trim().is_empty());

@@ -1,13 +1,7 @@
 //! Recorded terminals: `book/transcripts/NAME.txt`.
 //!
 //! A header of `# key: value` lines, a line `---`, and then what the terminal showed, prompts
-//! included:
-//!
-//! ```text
-//! # machine: Linux 6.18, Debian 12, curl 7.88.1
-//! ---
-//! $ curl --output page.txt http://127.0.0.1:8080/
-//! ```
+//! included.
 
 /// A recorded terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
