@@ -24,7 +24,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lab::experiments::rig::SETTLE;
 use lab::experiments::stillness::{Look, Watch};
-use lab::kernel::procfs::{self, Socket, Tables};
+use lab::kernel::procfs;
+use lab::kernel::sockets::{self, Socket};
 use lab::kernel::wait::true_within;
 use lab::numbers::thousands;
 use lab::sent::wire::{CHUNK, Framing, Wire};
@@ -191,8 +192,8 @@ impl Stage<'_> {
 
     fn sockets(&self) -> Vec<Socket> {
         let ports: Vec<u16> = self.actors.iter().filter_map(|actor| actor.port).collect();
-        let mut sockets = procfs::sockets(&ports, Tables::V4);
-        sockets.retain(|socket| socket.state != procfs::LISTEN);
+        let mut sockets = sockets::sockets(&ports);
+        sockets.retain(|socket| socket.state != sockets::LISTEN);
         sockets
     }
 

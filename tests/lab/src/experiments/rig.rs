@@ -17,7 +17,7 @@ use crate::ends::Attempt;
 use crate::ends::backend::{Backend, Progress, Route};
 use crate::ends::client::Client;
 use crate::kernel::net::{Moved, Window};
-use crate::kernel::procfs::{self, LISTEN, Socket, Tables};
+use crate::kernel::sockets::{self, LISTEN, Socket};
 use crate::kernel::wait::true_within;
 use crate::numbers::{size, thousands};
 use crate::sent::wire::Wire;
@@ -134,7 +134,6 @@ pub struct Rig {
     begun: Instant,
     story: Story,
     watch: Watch,
-    tables: Tables,
 }
 
 impl Rig {
@@ -153,9 +152,8 @@ impl Rig {
     pub fn with_backend(spec: &Spec, backend: Backend, story: &Story) -> Result<Rig, Halt> {
         let proxy = Proxy::start(spec, backend.address)
             .map_err(|failure| Verdict::new(Kind::Absent, failure.to_string()))?;
-        let tables = procfs::listens_in(proxy.address.port()).unwrap_or(Tables::V4);
         let (begun, story) = (Instant::now(), story.clone());
-        let mut rig = Rig { proxy, backend, begun, story, watch: Watch::default(), tables };
+        let mut rig = Rig { proxy, backend, begun, story, watch: Watch::default() };
         rig.tell(format!(
             "The proxy listens on {}; its backend is {}.",
             rig.proxy.address, rig.backend.address
@@ -203,9 +201,9 @@ impl Rig {
             }
             let address = self.proxy.address;
             let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
-            let verdict = match procfs::listens_in(address.port()) {
+            let verdict = match sockets::is_listening(address.port()) {
                 // So it listens on another address: on ::1 alone, for example.
-                Some(_) if refused => {
+                true if refused => {
                     let port = address.port();
                     let what =
                         format!("it listens on port {port}, but clients of {address} are refused");
@@ -297,7 +295,7 @@ impl Rig {
         let vitals = self.proxy.vitals();
         let (counters, is_busy) = (self.backend.counters(), self.backend.is_busy());
         let ports = [self.proxy.address.port(), self.backend.address.port()];
-        let sockets = || procfs::sockets(&ports, self.tables);
+        let sockets = || sockets::sockets(&ports);
         match self.watch.look(patience, &vitals, counters, is_busy, sockets) {
             Look::Still => Ok(true),
             Look::Moving => Ok(false),
@@ -311,7 +309,7 @@ impl Rig {
 
     /// The connections of the proxy, both ends of each.
     pub fn sockets(&self) -> Vec<Socket> {
-        procfs::sockets(&[self.proxy.address.port(), self.backend.address.port()], self.tables)
+        sockets::sockets(&[self.proxy.address.port(), self.backend.address.port()])
     }
 
     /// Bytes that are in the kernel's queues.

@@ -24,7 +24,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kernel::procfs::{self, Socket, Vitals};
+use crate::kernel::procfs::{self, Vitals};
+use crate::kernel::sockets::{self, Socket};
 
 /// How many looks in a row must find every thread asleep. One is not enough: a thread that has just
 /// been woken by a packet may still count as asleep. By the next looks it has run, and if it found
@@ -123,13 +124,13 @@ impl Watch {
             return Look::Moving;
         }
         let sockets = read_sockets();
-        let same = procfs::same_queues(&sockets, &self.sockets);
+        let same = sockets::same_queues(&sockets, &self.sockets);
         self.sockets = sockets;
         let ack_may_come =
             unchanged_for < ACKNOWLEDGED && self.sockets.iter().any(|socket| socket.awaits_ack);
         if !same {
             self.changed(now, vitals.cpu_ns);
-        } else if procfs::in_flight(&self.sockets) || ack_may_come {
+        } else if sockets::in_flight(&self.sockets) || ack_may_come {
             self.quiet_looks = 0;
         }
         let spent = vitals.cpu_ns.saturating_sub(self.cpu_ns_then);

@@ -1,5 +1,7 @@
-//! The kernel: sockets with chosen buffers, what `/proc` says, and waiting with a deadline.
+//! The kernel: sockets with chosen buffers, what it says of processes and sockets, and waiting with a
+//! deadline.
 
 pub mod net;
 pub mod procfs;
+pub mod sockets;
 pub mod wait;

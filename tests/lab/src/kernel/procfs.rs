@@ -1,5 +1,4 @@
-//! What `/proc` says: the state of processes (proc(5)), and the queues of sockets
-//! (Documentation/networking/proc_net_tcp.rst in Linux).
+//! What `/proc` says of processes (proc(5)).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,118 +6,6 @@ use std::sync::OnceLock;
 
 use procfs::process::{Process, Stat, Task, all_processes};
 use serde::Serialize;
-
-/// One end of a TCP connection, from `/proc/net/tcp` or `tcp6`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Socket {
-    /// Own port.
-    pub local: u16,
-    /// The other end's port.
-    pub remote: u16,
-    /// As in the kernel's `tcp_states.h`: 1 established, 8 close-wait, 10 listening, …
-    pub state: u8,
-    /// Bytes that the program has written and the other end has not acknowledged.
-    pub send_queue: u64,
-    /// Bytes that have arrived and the program has not read. A FIN that it has not read counts as one.
-    pub receive_queue: u64,
-    /// Whether the retransmission timer runs: something was sent and is not acknowledged. If it has
-    /// arrived already, it is in the queues of both ends, and would be counted twice.
-    pub awaits_ack: bool,
-}
-
-impl Socket {
-    /// 1 if `receive_queue` counts an unread FIN, else 0. A FIN is no byte that anybody waits for.
-    pub fn unread_fin(self) -> u64 {
-        u64::from(self.state == CLOSE_WAIT && self.receive_queue > 0)
-    }
-}
-
-/// The state of a listening socket in the kernel's `tcp_states.h`.
-pub const LISTEN: u8 = 10;
-
-/// The state of a socket whose peer has sent its FIN while this side has not.
-const CLOSE_WAIT: u8 = 8;
-
-/// The kind of timer in `/proc/net/tcp` that runs while something is not acknowledged.
-const RETRANSMISSION: &str = "01";
-
-/// The state of a socket that is closed and waits for old segments to die out.
-const TIME_WAIT: u8 = 6;
-
-/// Which of the kernel's tables of sockets to read. Each takes the kernel some milliseconds on a machine
-/// with much memory, because it walks a large hash table, so we read only what we need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tables {
-    /// IPv4 sockets.
-    V4,
-    /// IPv6 sockets too: a program that listens on `::` is reached over IPv4 as well.
-    V4AndV6,
-}
-
-/// The sockets that have one of `ports` at either end, sorted.
-pub fn sockets(ports: &[u16], tables: Tables) -> Vec<Socket> {
-    let mut found = in_table("/proc/net/tcp", ports);
-    if tables == Tables::V4AndV6 {
-        found.extend(in_table("/proc/net/tcp6", ports));
-    }
-    found.sort();
-    found
-}
-
-fn in_table(table: &str, ports: &[u16]) -> Vec<Socket> {
-    let text = fs::read_to_string(table).unwrap_or_default();
-    let concerned = |socket: &Socket| {
-        (ports.contains(&socket.local) || ports.contains(&socket.remote))
-            && socket.state != TIME_WAIT
-    };
-    text.lines().skip(1).filter_map(parse_socket).filter(concerned).collect()
-}
-
-/// Whether bytes are on their way between two sockets: they are in the sender's queue, and the
-/// receiver's queue is empty. They will arrive although no program does anything; if a segment was
-/// lost, after some 200 ms, when it is sent again.
-pub fn in_flight(sockets: &[Socket]) -> bool {
-    sockets.iter().filter(|socket| socket.send_queue > 0).any(|sender| {
-        let ends = (sender.remote, sender.local);
-        let receiver = sockets.iter().find(|socket| (socket.local, socket.remote) == ends);
-        receiver.is_some_and(|receiver| receiver.receive_queue == 0)
-    })
-}
-
-/// Whether the same sockets have the same queues as before. Timers do not matter.
-pub fn same_queues(sockets: &[Socket], before: &[Socket]) -> bool {
-    let queues = |socket: &Socket| Socket { awaits_ack: false, ..*socket };
-    sockets.iter().map(queues).eq(before.iter().map(queues))
-}
-
-/// The tables that show the connections of the program that listens on `port`. `None`: none does.
-pub fn listens_in(port: u16) -> Option<Tables> {
-    let listens = |table| {
-        in_table(table, &[port]).iter().any(|socket| socket.state == LISTEN && socket.local == port)
-    };
-    match (listens("/proc/net/tcp"), listens("/proc/net/tcp6")) {
-        (_, true) => Some(Tables::V4AndV6),
-        (true, false) => Some(Tables::V4),
-        (false, false) => None,
-    }
-}
-
-fn parse_socket(line: &str) -> Option<Socket> {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let mut port = || u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok();
-    let (local, remote) = (port()?, port()?);
-    let state = u8::from_str_radix(fields.next()?, 16).ok()?;
-    let (send, receive) = fields.next()?.split_once(':')?;
-    let timer = fields.next()?.split(':').next()?;
-    Some(Socket {
-        local,
-        remote,
-        state,
-        send_queue: u64::from_str_radix(send, 16).ok()?,
-        receive_queue: u64::from_str_radix(receive, 16).ok()?,
-        awaits_ack: timer == RETRANSMISSION,
-    })
-}
 
 /// What a group of processes is doing.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -251,21 +138,7 @@ pub fn sysctl_triple(name: &str) -> Option<[u64; 3]> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
-    use std::time::Duration;
-
     use super::*;
-    use crate::kernel::wait::find_within;
-
-    /// A listener, the port that it listens on, and both ends of a connection to it.
-    fn connected() -> (TcpListener, u16, TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let client = TcpStream::connect(address).unwrap();
-        let (server, _) = listener.accept().unwrap();
-        (listener, address.port(), client, server)
-    }
 
     #[test]
     fn our_own_process_is_alive_and_owns_descriptors() {
@@ -273,39 +146,5 @@ mod tests {
         let vitals = vitals(&[pid], true);
         assert!(vitals.running && !vitals.stopped);
         assert!(vitals.cpu_ns > 0 && vitals.memory_kib > 0 && vitals.descriptors >= 3);
-    }
-
-    #[test]
-    fn a_listener_and_unread_bytes_are_seen() {
-        let (_listener, port, mut client, _server) = connected();
-        assert_eq!(listens_in(port), Some(Tables::V4));
-        client.write_all(b"seven!!").unwrap();
-        let queued: u64 = sockets(&[port], Tables::V4)
-            .iter()
-            .filter(|socket| socket.local == port && socket.state != LISTEN)
-            .map(|socket| socket.receive_queue)
-            .sum();
-        assert_eq!(queued, 7);
-    }
-
-    #[test]
-    fn what_was_written_is_in_one_queue_or_the_other_once_it_is_acknowledged() {
-        let (_listener, port, _client, mut server) = connected();
-        server.set_nonblocking(true).unwrap();
-        let mut written = 0;
-        while let Ok(count) = server.write(&[0; 1 << 16]) {
-            written += count as u64;
-        }
-        let sockets = find_within(Duration::from_secs(5), || {
-            let sockets = sockets(&[port], Tables::V4);
-            let arrived = !in_flight(&sockets) && !sockets.iter().any(|socket| socket.awaits_ack);
-            arrived.then_some(sockets)
-        });
-        let sockets = sockets.expect("everything is acknowledged in time");
-        let queued = |socket: &Socket| match socket.state {
-            LISTEN => 0,
-            _ => socket.send_queue + socket.receive_queue,
-        };
-        assert_eq!(sockets.iter().map(queued).sum::<u64>(), written, "{sockets:?}");
     }
 }

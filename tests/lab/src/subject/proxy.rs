@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::kernel::net::ReservedPort;
 use crate::kernel::procfs::{self, Vitals};
+use crate::kernel::sockets;
 use crate::kernel::wait::find_within;
 use crate::subject::program::{Program, Signal};
 
@@ -95,7 +96,7 @@ impl Proxy {
         let ended = find_within(spec.patience, || {
             let listening = match spec.announces {
                 true => announced(&self.program.stdout.text()),
-                false => procfs::listens_in(port).map(|_| self.address),
+                false => sockets::is_listening(port).then_some(self.address),
             };
             match listening {
                 Some(address) => Some(Ok(address)),
