@@ -1,7 +1,12 @@
 //! The steps as a ladder: each a small and honest move from the one before, on its own feet, and
-//! stopped with a sentence where it cannot stand.
+//! stopped with a sentence where it cannot stand. What all steps do in all experiments is here as well,
+//! and what the answers of the book do, because an experiment mostly waits: together they wait once.
 
+mod answers;
+mod matrix;
 mod newcomer;
+#[path = "../common/package.rs"]
+mod package;
 
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};

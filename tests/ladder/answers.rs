@@ -8,9 +8,7 @@ use lab::experiments::{self, Experiment};
 use lab::ladder::matrix;
 use lab::subject::proxy::Spec;
 
-use crate::package;
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+use crate::{ROOT, package};
 
 /// A patch and what it promises.
 struct Answer {

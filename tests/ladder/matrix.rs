@@ -1,9 +1,4 @@
-//! Every step does in every experiment what its manifest says, and every answer of the book comes to the
-//! verdict that it promises. All of them in one program, because an experiment mostly waits.
-
-mod answers;
-#[path = "../common/package.rs"]
-mod package;
+//! Every step does in every experiment what its manifest says.
 
 use std::path::Path;
 
