@@ -42,7 +42,7 @@ const ANSWER: &[u8] = b"HTTP/9.9 999\r\n\0\x80\xff\r\n\r\n\r\n";
 #[test]
 fn a_step_announces_the_port_it_got_in_one_line_and_serves() {
     of_every_step(|step| {
-        let backend = Server::open();
+        let backend = Upstream::open();
         let mut proxy = Running::start(step, backend.address);
         assert_ne!(proxy.address.port(), 0, "the announcement leaves port 0 unresolved");
         assert!(proxy.address.ip().is_loopback(), "not the address that was given");
@@ -143,7 +143,7 @@ fn with_stderr_closed_a_step_outlives_a_complaint() {
         let arguments = ["127.0.0.1:0", &nobody.to_string()];
         let proxy = Running::spawn(step, &arguments, pipe_without_reader().into());
         hangs_up(connect(proxy.address));
-        serves(&proxy, &Server::at(nobody));
+        serves(&proxy, &Upstream::at(nobody));
     });
 }
 
@@ -163,7 +163,7 @@ fn a_refused_backend_costs_the_client_its_connection_and_one_line_and_the_proxy_
             let complaint = next(&mut proxy.program.stderr, "a complaint");
             assert!(complaint.contains(&nobody.to_string()), "names no backend: {complaint}");
         }
-        serves(&proxy, &Server::at(nobody));
+        serves(&proxy, &Upstream::at(nobody));
         proxy.has_nothing_more_to_say();
     });
 }
@@ -171,7 +171,7 @@ fn a_refused_backend_costs_the_client_its_connection_and_one_line_and_the_proxy_
 #[test]
 fn from_step_02_on_a_reset_costs_that_one_connection_and_one_line() {
     of_each(&steps()[1..], |step| {
-        let backend = Server::open();
+        let backend = Upstream::open();
         let mut proxy = Running::start(step, backend.address);
         let mut bystander = Exchange::begin(&proxy, &backend);
         let descriptors = proxy.descriptors();
@@ -198,7 +198,7 @@ fn from_step_02_on_a_reset_costs_that_one_connection_and_one_line() {
 #[test]
 fn what_a_connection_opens_is_closed_with_it() {
     of_every_step(|step| {
-        let backend = Server::open();
+        let backend = Upstream::open();
         let proxy = Running::start(step, backend.address);
         let descriptors = proxy.descriptors();
         for _ in 0..5 {
@@ -212,7 +212,7 @@ fn what_a_connection_opens_is_closed_with_it() {
 #[test]
 fn a_step_that_was_stopped_and_continued_goes_on() {
     of_every_step(|step| {
-        let backend = Server::open();
+        let backend = Upstream::open();
         let proxy = Running::start(step, backend.address);
         // Asleep (S in proc_pid_stat(5)) means that it waits for a client. From step 02 on it does so in `epoll_wait`, which
         // fails with EINTR when the proxy is stopped and continued.
@@ -316,22 +316,22 @@ fn announced(line: &str) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 /// A server that hands its connections to the test.
-struct Server {
+struct Upstream {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-impl Server {
-    fn open() -> Server {
-        Server::at((Ipv4Addr::LOCALHOST, 0).into())
+impl Upstream {
+    fn open() -> Upstream {
+        Upstream::at((Ipv4Addr::LOCALHOST, 0).into())
     }
 
-    fn at(address: SocketAddr) -> Server {
+    fn at(address: SocketAddr) -> Upstream {
         let listener = TcpListener::bind(address).expect("opening a backend");
         let address = listener.local_addr().expect("reading its address");
         // So that waiting for the proxy can end without it. The connections themselves block.
         listener.set_nonblocking(true).expect("making it non-blocking");
-        Server { listener, address }
+        Upstream { listener, address }
     }
 
     fn next(&self) -> TcpStream {
@@ -347,7 +347,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(proxy: &Running, backend: &Server) -> Exchange {
+    fn begin(proxy: &Running, backend: &Upstream) -> Exchange {
         let mut client = connect(proxy.address);
         client.write_all(REQUEST).expect("sending the request");
         let mut server = backend.next();
@@ -367,7 +367,7 @@ impl Exchange {
 }
 
 /// Expects one whole exchange, from a new client.
-fn serves(proxy: &Running, backend: &Server) {
+fn serves(proxy: &Running, backend: &Upstream) {
     Exchange::begin(proxy, backend).complete();
 }
 

@@ -14,11 +14,11 @@ use crate::sockets;
 use crate::stage::{CLIENT, COMMAND, ROLES, Stage};
 
 /// What a cue does, given what the stars of its pattern stand for.
-pub type Act = fn(&mut Stage, &[&str]) -> Result<()>;
+pub type Play = fn(&mut Stage, &[&str]) -> Result<()>;
 
 /// All cues. A star at the beginning is one of [`ROLES`]; only a file may also say something. In what
 /// is said, `{strace-sum}` is the number that this terminal shows last.
-pub const CUES: [(&str, Act); 12] = [
+pub const CUES: [(&str, Play); 12] = [
     // The first command of the file that leads: it runs while the cues below are followed.
     ("command starts", |stage, _| {
         let first = stage.scene.papers[0].commands().swap_remove(0);
@@ -55,7 +55,7 @@ pub const CUES: [(&str, Act); 12] = [
 ];
 
 /// The cue that these words are: what it does, and what the stars of its pattern stand for.
-pub fn cue(text: &str) -> Result<(Act, Vec<&str>)> {
+pub fn cue(text: &str) -> Result<(Play, Vec<&str>)> {
     let found = CUES.iter().find_map(|(pattern, act)| Some((pattern, act, fits(pattern, text)?)));
     let (pattern, act, stars) = found.with_context(|| format!("there is no cue `{text}`"))?;
     let may_act = |who: &str| ROLES.contains(&who) || *pattern == "* says *" && who.contains('.');

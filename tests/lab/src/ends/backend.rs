@@ -247,12 +247,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let progress = Progress { peer_port: peer.port(), pausing: true, ..Progress::default() };
         let progress = Arc::new(Mutex::new(progress));
         shared.connections.lock().push(progress.clone());
-        let actor_shared = shared.clone();
+        let own_shared = shared.clone();
         let thread = thread::spawn(move || {
             progress.lock().thread = gettid().as_raw();
             progress.lock().pausing = false;
             let done =
-                stream.set_nonblocking(true).is_ok() && play(&stream, &actor_shared, &progress);
+                stream.set_nonblocking(true).is_ok() && play(&stream, &own_shared, &progress);
             drop(stream);
             let mut progress = progress.lock();
             (progress.is_broken, progress.is_finished) = (!done, true);
@@ -263,24 +263,26 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 /// Follows the script of the route that is asked for. Says whether it got to the end of it.
 fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool {
-    let actor = Actor { stream, shared, progress };
-    let Some((route, mut request)) = actor.read_head() else { return false };
+    let serving = Serving { stream, shared, progress };
+    let Some((route, mut request)) = serving.read_head() else { return false };
     let response = &route.response;
     for act in &route.acts {
         progress.lock().acts += 1;
         let done = match act {
-            Act::SendTo(to) => actor.send(response, (*to).min(response.len()), None),
-            Act::SendAll => actor.send(response, response.len(), None),
+            Act::SendTo(to) => serving.send(response, (*to).min(response.len()), None),
+            Act::SendAll => serving.send(response, response.len(), None),
             Act::SendUntil(gate) => {
-                actor.send(response, u64::MAX, Some(gate)) && {
-                    response.end_after(actor.sent());
-                    actor.send(response, response.len(), None)
+                serving.send(response, u64::MAX, Some(gate)) && {
+                    response.end_after(serving.sent());
+                    serving.send(response, response.len(), None)
                 }
             }
-            Act::SendPaced { to, block, pause } => actor.send_paced(response, *to, *block, *pause),
-            Act::Await(gate) => actor.wait(gate),
+            Act::SendPaced { to, block, pause } => {
+                serving.send_paced(response, *to, *block, *pause)
+            }
+            Act::Await(gate) => serving.wait(gate),
             Act::ReadBody(gate) => {
-                let end = actor.read_body(&mut request, gate);
+                let end = serving.read_body(&mut request, gate);
                 let judge =
                     std::mem::replace(&mut request, Judge::new(&route.request, Message::Request));
                 progress.lock().upload = Some(judge.finish(route.request.len(), end));
@@ -295,13 +297,13 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
 }
 
 /// One connection, which has a thread of its own.
-struct Actor<'a> {
+struct Serving<'a> {
     stream: &'a TcpStream,
     shared: &'a Shared,
     progress: &'a Mutex<Progress>,
 }
 
-impl Actor<'_> {
+impl Serving<'_> {
     fn sent(&self) -> u64 {
         self.progress.lock().sent
     }
