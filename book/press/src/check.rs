@@ -1,6 +1,8 @@
 //! All pages of the book, judged without building it. What only the finished pages can show, links
 //! for example, is in `output`.
 
+use std::path::{Path, PathBuf};
+
 use lab::ladder::Ladder;
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use regex::Regex;
@@ -8,7 +10,7 @@ use regex::Regex;
 use crate::page::{self, chapter_number, line_at, markdown_options};
 use crate::rules::Complain;
 use crate::transcript::Transcript;
-use crate::{Problem, Project, diff, rules, sim, tree, verdicts};
+use crate::{Problem, Project, diff, files, rules, sim, tree, verdicts};
 
 /// Reads every page that `SUMMARY.md` names, and returns all that is wrong with the book, by file and
 /// line.
@@ -70,10 +72,11 @@ pub fn summary(project: &Project) -> (Vec<String>, Vec<Problem>) {
         }
         pages.push(name.to_string());
     }
-    for name in project.files("book/src", "md") {
-        if name != "SUMMARY" && !pages.contains(&format!("{name}.md")) {
-            let message = "SUMMARY.md does not list this page";
-            problems.push(Problem::new(format!("book/src/{name}.md"), 0, message));
+    for name in files(&project.root().join("book/src"), ".md") {
+        let is_listed = pages.iter().any(|page| Path::new(page) == name);
+        if name != Path::new("SUMMARY.md") && !is_listed {
+            let file = Path::new("book/src").join(name);
+            problems.push(Problem::new(file, 0, "SUMMARY.md does not list this page"));
         }
     }
     (pages, problems)
@@ -122,15 +125,16 @@ fn typed_counts(text: &str, ladder: &Ladder, complain: Complain) {
 
 /// Transcripts and answers must be sound even where no page shows them.
 fn not_shown(project: &Project, problems: &mut Vec<Problem>) {
-    let transcript = |name: &String| {
-        let file = format!("book/transcripts/{name}.txt");
+    let transcript = |name: &PathBuf| {
+        let file = format!("book/transcripts/{}", name.display());
         let text = project.read(&file).map_err(|message| (0, message));
         let wrong = text.and_then(|text| Transcript::parse(&text)).err();
         wrong.map(|(line, message)| Problem::new(file, line, message))
     };
-    let answer = |name: &String| diff::patched(project, name).err();
-    let transcripts = project.files("book/transcripts", "txt");
-    let answers = project.files("book/answers", "patch");
+    let answer =
+        |name: &PathBuf| diff::patched(project, &name.with_extension("").to_string_lossy()).err();
+    let transcripts = files(&project.root().join("book/transcripts"), ".txt");
+    let answers = files(&project.root().join("book/answers"), ".patch");
     let found = transcripts.iter().filter_map(transcript).chain(answers.iter().filter_map(answer));
     // What a page shows has been named already, with the page.
     let is_new = |one: &Problem| !problems.iter().any(|known| known.file == one.file);

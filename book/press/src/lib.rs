@@ -34,6 +34,7 @@ use std::path::{Component, Path, PathBuf};
 use std::{fmt, fs};
 
 use lab::ladder::{Ladder, Step};
+use walkdir::{DirEntry, WalkDir};
 
 /// Something wrong with the book, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,16 +121,15 @@ impl Project {
             Problem::new(file, 0, message.split_whitespace().collect::<Vec<_>>().join(" "))
         })
     }
+}
 
-    /// The names of the files in a directory that have this extension, without it, in order. A
-    /// directory that is not there has none.
-    pub fn files(&self, directory: &str, extension: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let stem =
-            |name: String| Some(name.strip_suffix(extension)?.strip_suffix('.')?.to_string());
-        let mut names: Vec<String> = names.filter_map(stem).collect();
-        names.sort();
-        names
-    }
+/// The names of all files below a directory, as seen from it, in order, that end like this. A
+/// directory that is not there has none.
+pub fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let found = WalkDir::new(directory).sort_by_file_name().into_iter().flatten();
+    let found = found.map(DirEntry::into_path).filter(|path| {
+        path.is_file()
+            && path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ending))
+    });
+    found.filter_map(|path| Some(path.strip_prefix(directory).ok()?.to_path_buf())).collect()
 }

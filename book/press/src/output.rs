@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use html5gum::{Token, Tokenizer};
 use regex::Regex;
-use walkdir::WalkDir;
 
-use crate::{Problem, Project, sim};
+use crate::{Problem, Project, files, sim};
 
 /// A finished page, as far as links go.
 #[derive(Default)]
@@ -37,7 +36,7 @@ impl Output {
         let simulator: BTreeSet<String> =
             presets.keys().map(|name| format!("sim={name}")).collect();
         let mut pages = BTreeMap::new();
-        for name in files(directory, ".html")? {
+        for name in files(directory, ".html") {
             let mut page = Finished::read(&read(&directory.join(&name))?, &simulator);
             let markdown = format!("book/src/{}", name.with_extension("md").display());
             page.source = project.read(&markdown).ok().map(|text| (markdown, text));
@@ -72,7 +71,7 @@ impl Output {
             problems.retain(is_source);
         }
         let elsewhere = Regex::new(r#"url\(["']?(https?:)?//"#)?;
-        for name in files(&self.directory, ".css")? {
+        for name in files(&self.directory, ".css") {
             for (at, line) in read(&self.directory.join(&name))?.lines().enumerate() {
                 if elsewhere.is_match(line) {
                     let message = "this style sheet loads something from elsewhere";
@@ -170,16 +169,4 @@ fn is_external(url: &str) -> bool {
 
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
-}
-
-/// The names of all files below a directory, as seen from it, in order, that end like this.
-pub fn files(directory: &Path, ending: &str) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in WalkDir::new(directory).sort_by_file_name() {
-        let path = entry?.into_path();
-        if path.is_file() && path.to_string_lossy().ends_with(ending) {
-            found.push(path.strip_prefix(directory)?.to_path_buf());
-        }
-    }
-    Ok(found)
 }

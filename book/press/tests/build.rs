@@ -9,12 +9,12 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use press::output::{Output, files};
-use press::{Project, binding, serve};
+use press::output::Output;
+use press::{Project, binding, files, serve};
 use tiny::Tiny;
 
 fn contents(pages: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let names = files(pages, "").unwrap().into_iter();
+    let names = files(pages, "").into_iter();
     names.map(|name| (name.clone(), fs::read(pages.join(name)).unwrap())).collect()
 }
 

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use press::Project;
-use press::output::files;
+use press::{Project, files};
 
 pub struct Tiny {
     pub dir: tempfile::TempDir,
@@ -16,7 +15,7 @@ impl Tiny {
         let dir = tempfile::tempdir().unwrap();
         let tiny = Tiny { project: Project::new(dir.path()), dir };
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tiny");
-        for file in files(&original, "").unwrap() {
+        for file in files(&original, "") {
             let text = fs::read_to_string(original.join(&file)).unwrap();
             tiny.write(file.to_str().unwrap(), &text);
         }
