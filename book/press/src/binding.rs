@@ -48,13 +48,10 @@ pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
 
 /// The book as stock mdBook would load it, to be built into `destination`.
 pub fn load(project: &Project, destination: &Path) -> Result<MDBook> {
-    let mut config = config(project)?;
+    let book = project.root().join("book");
+    let mut config = Config::from_disk(book.join("book.toml"))?;
     config.build.build_dir = destination.to_path_buf();
-    MDBook::load_with_config(project.root().join("book"), config)
-}
-
-fn config(project: &Project) -> Result<Config> {
-    Config::from_disk(project.root().join("book/book.toml"))
+    MDBook::load_with_config(book, config)
 }
 
 /// The preprocessor: expands the directives and numbers the chapters.
@@ -107,15 +104,6 @@ pub fn preprocess() -> Result<Vec<Problem>> {
 /// Where `cargo book` and stock mdBook put the pages.
 pub fn destination(project: &Project) -> PathBuf {
     project.root().join("target/book")
-}
-
-/// The directories that the book is made from: its own, and the `extra-watch-dirs` of `book.toml`.
-pub fn sources(project: &Project) -> Result<Vec<PathBuf>> {
-    let book = project.root().join("book");
-    let config = config(project)?;
-    let own = [config.book.src.clone(), "theme".into()];
-    let all = own.iter().chain(&config.build.extra_watch_dirs).map(|name| book.join(name));
-    Ok(all.filter(|directory| directory.is_dir()).collect())
 }
 
 /// Runs `work` and returns what mdBook warned of meanwhile, a line each. It has no other way to

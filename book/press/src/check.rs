@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use lab::ladder::Ladder;
-use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use regex::Regex;
 
-use crate::page::{self, chapter_number, line_at, markdown_options};
+use crate::page::{self, chapter_number};
 use crate::rules::Complain;
 use crate::transcript::Transcript;
 use crate::{Problem, Project, diff, files, rules, sim, tree, verdicts};
@@ -24,7 +23,6 @@ pub fn check(project: &Project) -> Vec<Problem> {
         let Ok(text) = project.read(&path) else { continue };
         let page = page::expand(project, &name, &text);
         let mut complain = |line, message| problems.push(Problem::new(&path, line, message));
-        typed_code(&text, &mut complain);
         typed_counts(&text, &ladder, &mut complain);
         // What is said in the place of a directive that failed would be judged too.
         if page.problems.is_empty()
@@ -80,31 +78,6 @@ pub fn summary(project: &Project) -> (Vec<String>, Vec<Problem>) {
         }
     }
     (pages, problems)
-}
-
-/// Directives, each with the languages of code that it stands for and that nobody types.
-const TYPED: [(&str, &[&str]); 3] = [
-    ("listing", &["rust", "rs"]),
-    ("diff", &["diff", "patch"]),
-    ("transcript", &["console", "terminal", "shell-session"]),
-];
-
-/// Code, diffs and terminals that somebody typed instead of naming where they come from.
-fn typed_code(text: &str, complain: Complain) {
-    for (event, range) in Parser::new_ext(text, markdown_options()).into_offset_iter() {
-        let typed = match event {
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => info.to_lowercase(),
-            Event::Html(html) | Event::InlineHtml(html) if html.contains("language-rust") => {
-                "rust".into()
-            }
-            _ => continue,
-        };
-        let language = typed.split([' ', ',', '\t']).next().unwrap_or("");
-        if let Some((directive, _)) = TYPED.iter().find(|(_, all)| all.contains(&language)) {
-            let message = format!("{language} typed by hand: use {{{{#{directive}}}}}");
-            complain(line_at(text, range.start), message);
-        }
-    }
 }
 
 /// "thirteen experiments" that somebody typed. Two may be any two; four steps may be any four,

@@ -31,12 +31,8 @@ pub enum Directive {
     Sim { preset: String },
     /// The table of all steps: name, idea, verdict.
     Ladder {},
-    /// How many there are, in words. `{{#Count …}}` begins with a capital letter.
-    Count {
-        of: String,
-        #[serde(skip)]
-        capital: bool,
-    },
+    /// How many there are, in words. Of `Steps` there are `Four`.
+    Count { of: String },
 }
 
 impl Directive {
@@ -82,14 +78,9 @@ fn build(name: &str, attributes: &str) -> Result<Directive, String> {
     }
     let variant = match name {
         "diff" if given.contains_key("answer") => "answer",
-        "Count" => "count",
         name => name,
     };
     // As serde writes an enum: {"variant": {"field": "value"}}.
     let written = Value::from_iter([(variant, Value::Object(given))]);
-    let mut directive = serde_json::from_value(written).map_err(|error| error.to_string())?;
-    if let Directive::Count { capital, .. } = &mut directive {
-        *capital = name == "Count";
-    }
-    Ok(directive)
+    serde_json::from_value(written).map_err(|error| error.to_string())
 }

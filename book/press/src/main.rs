@@ -54,14 +54,8 @@ fn main() -> ExitCode {
             binding::preprocess().map(|problems| complain(&problems) == 0)
         }
     };
-    match good {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&[format!("{error:#}")]);
-            ExitCode::FAILURE
-        }
-    }
+    let good = good.unwrap_or_else(|error| complain(&[format!("{error:#}")]) == 0);
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A line on stdout. Whoever reads it may have gone, as `head` does.

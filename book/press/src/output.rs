@@ -162,9 +162,8 @@ impl Finished {
 
 /// Whether a link leaves the book.
 fn is_external(url: &str) -> bool {
-    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-    let in_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
-    url.starts_with("//") || (!scheme.is_empty() && scheme.chars().all(in_scheme))
+    let file = url.split(['/', '#']).next().unwrap_or("");
+    url.starts_with("//") || file.contains(':')
 }
 
 fn read(file: &Path) -> Result<String> {

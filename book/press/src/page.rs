@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use lab::numbers::in_words;
 use maud::{Markup, PreEscaped, html};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, Options, Parser, Tag};
 
 use crate::diff::{self, DiffLine};
 use crate::directive::{self, Directive};
@@ -61,12 +61,9 @@ fn one_line(markup: Markup) -> String {
 
 /// A caption: a line of Markdown as HTML, without a paragraph around it.
 fn inline(markdown: &str) -> Markup {
-    let events = Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH).filter(|event| {
-        !matches!(event, Event::Start(Tag::Paragraph) | Event::End(TagEnd::Paragraph))
-    });
     let mut html = String::new();
-    pulldown_cmark::html::push_html(&mut html, events);
-    PreEscaped(html)
+    pulldown_cmark::html::push_html(&mut html, Parser::new(markdown));
+    PreEscaped(html.replace("<p>", "").replace("</p>\n", ""))
 }
 
 /// Expands the page `file` of `book/src`.
@@ -178,10 +175,11 @@ impl Expander<'_> {
             Directive::Badge { step } => verdicts::step_badge(&project.step(step)?),
             Directive::Sim { preset } => sim::element(&sim::presets(project)?, preset)?,
             Directive::Ladder {} => verdicts::ladder_table(&project.ladder()?),
-            Directive::Count { of, capital } => {
-                let words = in_words(verdicts::count(&project.ladder()?, of)?);
+            Directive::Count { of } => {
+                let words = in_words(verdicts::count(&project.ladder()?, &of.to_lowercase())?);
                 let (first, rest) = words.split_at(1);
-                html! { @if *capital { (first.to_uppercase()) (rest) } @else { (words) } }
+                let capital = of.starts_with(char::is_uppercase);
+                html! { @if capital { (first.to_uppercase()) (rest) } @else { (words) } }
             }
         })
     }

@@ -14,7 +14,7 @@ use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_livereload::{LiveReloadLayer, Reloader};
 
-use crate::{Project, binding};
+use crate::Project;
 
 /// How long nothing must happen after a change: an editor may write a file in several steps.
 const SETTLED: Duration = Duration::from_millis(300);
@@ -68,11 +68,9 @@ pub fn changes(project: &Project) -> Result<impl Iterator<Item = BTreeSet<PathBu
         }
     })
     .context("watching files")?;
-    let book = project.root().join("book");
-    // For book.toml: an editor may replace a file, so its directory is watched.
-    let all = binding::sources(project)?.into_iter().map(|dir| (dir, RecursiveMode::Recursive));
-    for (directory, mode) in all.chain([(book, RecursiveMode::NonRecursive)]) {
-        let watched = watcher.watch(&directory, mode);
+    // All that the book is made from. (The press is in there too; that only means one build more.)
+    for directory in ["book", "steps"].map(|name| project.root().join(name)) {
+        let watched = watcher.watch(&directory, RecursiveMode::Recursive);
         watched.with_context(|| format!("watching {}", directory.display()))?;
     }
     Ok(std::iter::from_fn(move || {

@@ -39,7 +39,7 @@ pub fn outline(markdown: &str, complain: Complain) -> Option<Outline> {
     let document = match Document::parse(&html) {
         Ok(document) => document,
         Err(error) => {
-            let (line, message) = malformed(&html, &error);
+            let (line, message) = malformed(markdown, &error);
             complain(line, message);
             return None;
         }
@@ -53,6 +53,10 @@ pub fn outline(markdown: &str, complain: Complain) -> Option<Outline> {
             outline.parts.extend(element(node).map(|part| (line, part)));
             if node.has_tag_name("img") && node.attribute("alt").unwrap_or("").trim().is_empty() {
                 complain(line, "a picture without a text alternative".into());
+            }
+            if let Some((language, directive)) = typed(node) {
+                let rule = format!("{language} typed by hand: use {{{{#{directive}}}}}");
+                complain(line, rule);
             }
         } else if node.text().is_some_and(|text| !text.trim().is_empty()) {
             outline.text(node, line, complain);
@@ -85,30 +89,40 @@ fn render(text: &str) -> String {
 }
 
 /// What is wrong with the HTML of a page, as a sentence, with the line in its file.
-fn malformed(html: &str, error: &Error) -> (usize, String) {
-    let rows: Vec<&str> = html.lines().take(error.pos().row as usize).collect();
-    let before = rows.join("\n");
-    let line_at = |at: usize| {
-        let mut marks = before[..at].rsplit("<!--").filter_map(|text| text.split_once("-->"));
-        marks.find_map(|(line, _)| line.parse().ok()).unwrap_or(1)
-    };
-    let here = line_at(before.len());
+fn malformed(markdown: &str, error: &Error) -> (usize, String) {
     let Error::UnexpectedCloseTag(open, closing, _) = error else {
-        return (here, format!("the HTML cannot be read: {error}"));
+        return (1, format!("the HTML cannot be read: {error}"));
     };
-    if open == "page" {
-        return (here, format!("</{closing}> closes nothing"));
-    }
-    let mut still_open = Vec::new();
-    for (at, _) in before.match_indices(open.as_str()) {
-        if before[..at].ends_with("</") {
-            still_open.pop();
-        } else if before[..at].ends_with('<') {
+    let (name, message) = match (open.as_str(), closing.as_str()) {
+        ("page", _) => (closing, format!("</{closing}> closes nothing")),
+        (_, "page") => (open, format!("<{open}> is not closed before the page ends")),
+        _ => (open, format!("<{open}> is not closed before </{closing}>")),
+    };
+    let (mut still_open, mut closes_nothing) = (Vec::new(), None);
+    for (at, _) in markdown.match_indices(name.as_str()) {
+        if markdown[..at].ends_with('<') {
             still_open.push(at);
+        } else if markdown[..at].ends_with("</") && still_open.pop().is_none() {
+            closes_nothing = Some(at);
         }
     }
-    let before = if closing == "page" { "the page ends" } else { &format!("</{closing}>") };
-    (still_open.pop().map_or(here, line_at), format!("<{open}> is not closed before {before}"))
+    (closes_nothing.or(still_open.pop()).map_or(1, |at| line_at(markdown, at)), message)
+}
+
+/// Directives, each with the languages of code that it stands for and that nobody types.
+const DIRECTIVES: [(&str, &[&str]); 3] = [
+    ("listing", &["rust", "rs"]),
+    ("diff", &["diff", "patch"]),
+    ("transcript", &["console", "terminal", "shell-session"]),
+];
+
+/// The language of code that was typed by hand, and the directive to use instead.
+fn typed(node: Node) -> Option<(String, &'static str)> {
+    let class = node.attribute("class").filter(|_| node.has_tag_name("code"))?.to_lowercase();
+    let language = class.strip_prefix("language-")?.split([',', ' ']).next()?;
+    let (directive, _) = DIRECTIVES.iter().find(|(_, all)| all.contains(&language))?;
+    let made = node.ancestors().any(|element| element.has_tag_name("figure"));
+    (!made).then(|| (language.to_string(), *directive))
 }
 
 const HEADINGS: [&str; 6] = ["h1", "h2", "h3", "h4", "h5", "h6"];

@@ -50,7 +50,7 @@ fn whatever_is_wrong_with_a_directive_is_named_with_its_place() {
 #[test]
 fn directives_become_what_they_stand_for() {
     let tiny = Tiny::new();
-    let text = "{{#Count of=\"steps\"}} or {{#count of=\"steps\"}} {{#badge step=\"03-dropped-write\"}}\n\n\
+    let text = "{{#count of=\"Steps\"}} or {{#count of=\"steps\"}} {{#badge step=\"03-dropped-write\"}}\n\n\
         {{#listing file=\"steps/03-dropped-write/main.rs\" item=\"fn main\" omit=\"a < b\" caption=\"The `main`\"}}\n\n\
         {{#diff answer=\"03-1\" caption=\"c\"}}\n\n{{#transcript name=\"ls\" caption=\"c\"}}\n\n{{#ladder}}\n";
     let page = page::expand(&tiny.project, "03-x.md", text);
