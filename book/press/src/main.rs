@@ -109,7 +109,7 @@ fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
     }
     let url = format!("http://{address}/");
     say(&format!("The book is at {url} and follows every change. Ctrl-C ends it."));
-    if open && let Err(error) = opener::open_browser(&url) {
+    if open && let Err(error) = open::that(&url) {
         complain(&[format!("No browser was opened: {error}.")]);
     }
     let (router, reloader) = serve::pages(&directory);
