@@ -1,12 +1,11 @@
 //! From Markdown to pages: mdBook, with the press as its only preprocessor.
 //!
-//! `cargo book` runs the press inside of mdBook. Stock `mdbook` starts it as a program of its own,
-//! `press preprocess`, which `book.toml` names; it gets the chapters as JSON on stdin and puts them
-//! out, expanded, on stdout.
+//! `cargo book` runs the press inside of mdBook. Stock `mdbook` starts `press preprocess`, as `book.toml`
+//! says, with the chapters as JSON on stdin, and takes them, expanded, from its stdout.
 
 use std::fs;
 use std::io::{self, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -28,8 +27,7 @@ pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
     let parent = destination.parent().context("a directory to build into")?;
     fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
     // Next to it, so that the pages can take their place in one move.
-    let fresh = tempfile::Builder::new().prefix(".book-").tempdir_in(parent);
-    let fresh = fresh.with_context(|| format!("creating a directory in {}", parent.display()))?;
+    let fresh = tempfile::tempdir_in(parent).context("creating a directory for the pages")?;
     let pages = fresh.path().join("new");
     let built = load(project, &pages).and_then(|mut book| {
         // In the place of the command that book.toml has under the same name.
@@ -101,11 +99,6 @@ pub fn preprocess() -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// Where `cargo book` and stock mdBook put the pages.
-pub fn destination(project: &Project) -> PathBuf {
-    project.root().join("target/book")
-}
-
 /// Runs `work` and returns what mdBook warned of meanwhile, a line each. It has no other way to
 /// say that something is missing.
 fn warnings(work: impl FnOnce() -> Result<()>) -> Result<Vec<String>> {
@@ -116,11 +109,10 @@ fn warnings(work: impl FnOnce() -> Result<()>) -> Result<Vec<String>> {
         .with_target(false)
         .with_level(false)
         .with_writer(Arc::new(notes.try_clone()?));
-    {
-        // Only in this thread: others may build another book.
-        let _listening = subscriber.finish().set_default();
-        work()?;
-    }
+    // Only in this thread: others may build another book.
+    let listening = subscriber.finish().set_default();
+    work()?;
+    drop(listening);
     let mut said = String::new();
     notes.rewind()?;
     notes.read_to_string(&mut said)?;

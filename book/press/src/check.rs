@@ -104,8 +104,7 @@ fn not_shown(project: &Project, problems: &mut Vec<Problem>) {
         let wrong = text.and_then(|text| Transcript::parse(&text)).err();
         wrong.map(|(line, message)| Problem::new(file, line, message))
     };
-    let answer =
-        |name: &PathBuf| diff::patched(project, &name.with_extension("").to_string_lossy()).err();
+    let answer = |name: &PathBuf| diff::patched(project, name.file_stem()?.to_str()?).err();
     let transcripts = files(&project.root().join("book/transcripts"), ".txt");
     let answers = files(&project.root().join("book/answers"), ".patch");
     let found = transcripts.iter().filter_map(transcript).chain(answers.iter().filter_map(answer));

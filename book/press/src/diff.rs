@@ -71,8 +71,8 @@ pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
 
 /// A comment, because it stands among Rust and is colored with it.
 fn fold(lines: usize, next: &str) -> DiffLine {
-    let plural = if lines == 1 { "line" } else { "lines" };
-    DiffLine::Fold(format!("// ⋯ {lines} {plural} as before{next}"))
+    let plural = if lines == 1 { "" } else { "s" };
+    DiffLine::Fold(format!("// ⋯ {lines} line{plural} as before{next}"))
 }
 
 /// The lines of code in a program: no blank ones, and none that are only a comment.

@@ -5,9 +5,8 @@ use roxmltree::{Document, Node};
 
 /// The picture `name`.svg, whose text is `file`, as a piece of HTML.
 ///
-/// `id` becomes the id of its title, which is `alt`; a title in the file is left out. All other ids
-/// must begin with the name of the picture: the page for printing holds all pictures at once. An
-/// error comes with its line.
+/// Its title is `alt`, with an id made from `id`. All other ids must begin with the picture's name,
+/// because the page for printing holds all pictures at once. An error comes with its line.
 pub fn inlined(file: &str, name: &str, id: &str, alt: &str) -> Result<Markup, (usize, String)> {
     let document =
         Document::parse(file).map_err(|error| (error.pos().row as usize, error.to_string()))?;
@@ -19,11 +18,10 @@ pub fn inlined(file: &str, name: &str, id: &str, alt: &str) -> Result<Markup, (u
         let line = document.text_pos_at(element.range().start).row as usize;
         allowed(element, name).map_err(|message| (line, message))?;
     }
-    let own = root.children().filter(Node::is_element);
-    let own = own.filter(|child| child.tag_name().name() != "title").collect::<Vec<_>>();
-    let [Some(first), Some(last)] = [own.first(), own.last()] else {
-        return Err((1, "nothing is drawn".into()));
-    };
+    let drawn = |child: &Node| child.is_element() && child.tag_name().name() != "title";
+    let mut own = root.children().filter(drawn);
+    let first = own.next().ok_or((1, "nothing is drawn".to_string()))?;
+    let last = own.next_back().unwrap_or(first);
     let open = file[root.range().start..].split('>').next().unwrap_or("");
     let label = format!(" role=\"img\" aria-labelledby=\"{id}-title\">");
     Ok(html! {

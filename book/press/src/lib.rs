@@ -1,10 +1,8 @@
 //! The press: makes the pages of the book from what they show.
 //!
 //! A page of the book is Markdown with directives, `{{#listing file="…" caption="…"}}` and their
-//! like. Each is replaced by something that was made from its source just now: code from the steps,
-//! a diff between two of them, a recorded terminal, verdicts from the laboratory's matrix. So no
-//! page can disagree with what it talks about; at worst a page names something that is not there,
-//! and that is a [`Problem`] with a file and a line.
+//! like. Each is replaced by something that was made from its source just now, so no page can
+//! disagree with what it talks about. At worst it names something that is not there: a [`Problem`].
 //!
 //! Most modules know nothing of mdBook, so the tests of the workbook use them without compiling it.
 //! With the feature `book` come those that do.

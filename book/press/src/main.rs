@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
@@ -44,15 +45,15 @@ enum Task {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let project = Project::new(lab::ladder::root());
+    // Where stock mdBook puts them too.
+    let pages = project.root().join("target/book");
     let good = match arguments.task {
-        None => read(&project, arguments.port, arguments.open),
-        Some(Task::Build) => build(&project),
+        None => read(&project, &pages, arguments.port, arguments.open),
+        Some(Task::Build) => build(&project, &pages),
         Some(Task::Check) => examine(&project),
-        Some(Task::Links) => links(&project),
+        Some(Task::Links) => links(&project, &pages),
         Some(Task::Preprocess { question }) if !question.is_empty() => Ok(true),
-        Some(Task::Preprocess { .. }) => {
-            binding::preprocess().map(|problems| complain(&problems) == 0)
-        }
+        Some(Task::Preprocess { .. }) => binding::preprocess().map(|wrong| complain(&wrong) == 0),
     };
     let good = good.unwrap_or_else(|error| complain(&[format!("{error:#}")]) == 0);
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -71,37 +72,34 @@ fn complain<T: Display>(lines: &[T]) -> usize {
     lines.len()
 }
 
-fn build(project: &Project) -> Result<bool> {
-    let pages = binding::destination(project);
-    let wrong = complain(&binding::build(project, &pages)?);
+fn build(project: &Project, pages: &Path) -> Result<bool> {
+    let wrong = complain(&binding::build(project, pages)?);
     say(&format!("The book is in {}", pages.join("index.html").display()));
     // The pages are there, with the faults shown where they are: somebody may want to look.
     Ok(wrong == 0)
 }
 
 fn examine(project: &Project) -> Result<bool> {
-    match complain(&binding::examine(project)?) {
-        0 => say(&format!("Nothing wrong with {} pages.", check::summary(project).0.len())),
-        count => anyhow::bail!("{count} in all"),
+    let wrong = complain(&binding::examine(project)?);
+    if wrong == 0 {
+        say(&format!("Nothing wrong with {} pages.", check::summary(project).0.len()));
     }
-    Ok(true)
+    Ok(wrong == 0)
 }
 
-fn links(project: &Project) -> Result<bool> {
-    let pages = binding::destination(project);
-    binding::build(project, &pages)?;
-    for (url, places) in Output::read(project, &pages)?.external() {
+fn links(project: &Project, pages: &Path) -> Result<bool> {
+    binding::build(project, pages)?;
+    for (url, places) in Output::read(project, pages)?.external() {
         say(&format!("{url}  {}", Vec::from_iter(places).join(" ")));
     }
     Ok(true)
 }
 
 /// Builds, serves, and builds again whenever something changes.
-fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
+fn read(project: &Project, pages: &Path, port: u16, open: bool) -> Result<bool> {
     let changes = serve::changes(project)?;
-    let directory = binding::destination(project);
     // A book with faults can be read: they stand where they are, in bold.
-    complain(&binding::build(project, &directory)?);
+    complain(&binding::build(project, pages)?);
     let listener = serve::listen(port)?;
     let address = listener.local_addr().context("reading our own address")?;
     if address.port() != port {
@@ -112,22 +110,16 @@ fn read(project: &Project, port: u16, open: bool) -> Result<bool> {
     if open && let Err(error) = open::that(&url) {
         complain(&[format!("No browser was opened: {error}.")]);
     }
-    let (router, reloader) = serve::pages(&directory);
+    let (router, reloader) = serve::pages(pages);
     thread::spawn(move || {
         if let Err(error) = serve::serve(listener, router) {
             complain(&[format!("The server has ended: {error:#}")]);
         }
     });
     for _ in changes {
-        match binding::build(project, &directory) {
-            Ok(wrong) => {
-                complain(&wrong);
-                reloader.reload();
-            }
-            Err(error) => {
-                complain(&[format!("Still showing the pages from before: {error:#}")]);
-            }
-        }
+        let still = |error| vec![format!("Still showing the pages from before: {error:#}")];
+        complain(&binding::build(project, pages).unwrap_or_else(still));
+        reloader.reload();
     }
     Ok(false)
 }

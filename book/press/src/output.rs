@@ -54,14 +54,12 @@ impl Output {
                 problems.extend(page.problems(name, &format!("\"{id}\""), &message));
             }
             for (element, url) in &page.links {
-                let message = match (is_external(url), element == "a" || url.starts_with("data:")) {
+                let wrong = match (is_external(url), element == "a" || url.starts_with("data:")) {
                     (false, _) => self.follow(name, url),
                     (true, true) => None,
                     (true, false) => Some(format!("<{element}> loads {url} from elsewhere")),
                 };
-                if let Some(message) = message {
-                    problems.extend(page.problems(name, url, &message));
-                }
+                problems.extend(wrong.iter().flat_map(|wrong| page.problems(name, url, wrong)));
             }
         }
         // The page for printing repeats all others, and index.html the first: what is wrong in them
@@ -100,7 +98,6 @@ impl Output {
     /// What is wrong with a link inside the book.
     fn follow(&self, page: &Path, url: &str) -> Option<String> {
         let (path, fragment) = url.split_once('#').unwrap_or((url, ""));
-        let path = path.split('?').next().unwrap_or(path);
         if path.split('/').any(|part| part == "..") {
             return Some(format!("the link {url:?} does not stay inside the book"));
         }

@@ -52,9 +52,7 @@ pub fn line_at(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
-/// The markup on one line: line breaks in its text become `&#10;`.
-///
-/// Markdown ends a block of HTML at the first empty line, and code has empty lines.
+/// The markup on one line, with `&#10;` for line breaks: Markdown ends HTML at the first empty line.
 fn one_line(markup: Markup) -> String {
     markup.into_string().replace('\n', "&#10;")
 }
@@ -74,10 +72,8 @@ pub fn expand(project: &Project, file: &str, text: &str) -> Page {
     let mut expander = Expander { project, short: short_name(file), counts: HashMap::new() };
     let mut page = Page::default();
     let mut done = 0;
-    for (range, directive) in directive::find(&text) {
-        if examples.iter().any(|example| example.contains(&range.start)) {
-            continue;
-        }
+    let is_example = |at: usize| examples.iter().any(|example| example.contains(&at));
+    for (range, directive) in directive::find(&text).filter(|found| !is_example(found.0.start)) {
         let line = line_at(&text, range.start);
         let made = directive.map_err(Problem::from).and_then(|directive| {
             page.directives.push((line, directive.clone()));
@@ -103,8 +99,7 @@ pub fn expand(project: &Project, file: &str, text: &str) -> Page {
     page
 }
 
-/// Whether nothing but empty lines stands around a part of the text: only so does a block of HTML
-/// begin and end.
+/// Whether a part of the text stands between empty lines, where a block of HTML can begin and end.
 fn is_alone(text: &str, range: &Range<usize>) -> bool {
     let before = text[..range.start].trim_end_matches([' ', '\t']);
     let after = text[range.end..].trim_start_matches([' ', '\t']);

@@ -13,8 +13,7 @@ pub const SECTIONS: &str = "Where we are · Predict · Run it · What goes wrong
 /// collected: this section stands anywhere between the two others.
 pub const CODE: (&str, [&str; 2]) = ("The code", ["Run it", "The diff"]);
 
-/// How many words a numbered chapter may have, answers included: a sitting, and no more. Listings,
-/// diffs, terminals and captions are not counted.
+/// How many words a numbered chapter may have, answers included, code and captions not: a sitting.
 pub const WORDS: RangeInclusive<usize> = 1_500..=4_000;
 
 /// How many exercises a numbered chapter may have.
@@ -73,9 +72,9 @@ fn titles(parts: Parts, complain: Complain) {
         [] => complain(1, "the page has no title: a line that begins with #".into()),
         [_, (line, ..), ..] => complain(line, "a second title: use ##".into()),
     }
-    for pair in headings(parts, 1, 6).windows(2) {
-        let [(_, before, _), (line, level, title)] = pair else { continue };
-        if *level > before + 1 {
+    let all = headings(parts, 1, 6);
+    for ((_, above, _), (line, level, title)) in all.iter().zip(all.iter().skip(1)) {
+        if *level > above + 1 {
             complain(*line, format!("the heading {title:?} is more than one level down"));
         }
     }
@@ -106,8 +105,7 @@ fn sections(parts: Parts, complain: Complain) {
     let place = |title: &str| given.iter().position(|(_, _, given)| *given == title);
     if place(code).is_none() || place(code) < place(after) || place(code) > place(until) {
         let line = place(code).map_or(1, |at| given[at].0);
-        let rule = format!("the section {code:?} belongs between {after:?} and {until:?}");
-        complain(line, rule);
+        complain(line, format!("the section {code:?} belongs between {after:?} and {until:?}"));
     }
     let mut others = given.iter().filter(|(_, _, title)| *title != code);
     // Only the first that is out of step: so is everything after it.

@@ -29,20 +29,15 @@ pub fn listen(port: u16) -> Result<TcpListener> {
         .with_context(|| format!("no port from {port} to {last} can be used: say --port N"))
 }
 
-/// The pages as a service. The [`Reloader`] tells those who look at them that there are new ones.
-///
-/// The pages are looked up anew for each request, so their directory may be replaced meanwhile.
+/// The pages as a service. Their directory may be replaced; the [`Reloader`] tells browsers of it.
 pub fn pages(directory: &Path) -> (Router, Reloader) {
     let not_found = ServeFile::new(directory.join("404.html"));
     let files = ServeDir::new(directory).not_found_service(not_found);
     let no_store = HeaderValue::from_static("no-store");
+    let no_store = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store);
     let live = LiveReloadLayer::new();
     let reloader = live.reloader();
-    let router = Router::new()
-        .fallback_service(files)
-        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
-        .layer(live);
-    (router, reloader)
+    (Router::new().fallback_service(files).layer(no_store).layer(live), reloader)
 }
 
 /// Serves for ever.
@@ -56,8 +51,7 @@ pub fn serve(listener: TcpListener, router: Router) -> Result<()> {
     })
 }
 
-/// The changes in the files that the book is made from: for each, when it is over, what changed.
-/// It watches from now on, and as long as the iterator lives.
+/// The changes from now on in the files that the book is made from: for each, what changed.
 pub fn changes(project: &Project) -> Result<impl Iterator<Item = BTreeSet<PathBuf>>> {
     let (tell, heard) = channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use crate::page::line_at;
 use crate::verdicts::{Mark, badge};
 use crate::{Problem, Project};
 
 const FILE: &str = "book/theme/presets.js";
 
-/// A setting of the simulator that a page can load: an entry of `book/theme/presets.js`, as far as
-/// a page shows it.
+/// A setting of the simulator, an entry of `book/theme/presets.js`, as far as a page shows it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Preset {
     /// Who is on either side.
@@ -33,8 +33,7 @@ pub fn presets(project: &Project) -> Result<BTreeMap<String, Preset>, Problem> {
     let from = text.find(" = {").map_or(0, |at| at + 3);
     let to = text.rfind('}').map_or(from, |at| at + 1);
     serde_json::from_str(&text[from..to.max(from)]).map_err(|error| {
-        let line = text[..from].matches('\n').count() + error.line();
-        Problem::new(FILE, line, error.to_string())
+        Problem::new(FILE, line_at(&text, from) + error.line() - 1, error.to_string())
     })
 }
 

@@ -1,8 +1,7 @@
 //! Items of Rust files, found by name.
 //!
-//! A file is taken apart into tokens, so that no bracket in a string or a comment is mistaken for
-//! code. Whatever goes from one block or semicolon to the next may be an item; its first words say
-//! whether it is.
+//! A file is taken apart into tokens, so that no bracket in a string or a comment is taken for code.
+//! What goes from one block or semicolon to the next may be an item: its first words say whether.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -71,7 +70,14 @@ fn with_comments(source: &str, line: usize) -> usize {
 pub fn item(source: &str, name: &str) -> Result<String, String> {
     let all = items(source);
     match all.iter().filter(|item| item.name == name).collect::<Vec<_>>()[..] {
-        [item] => Ok(to_the_edge(source, item.lines.clone())),
+        [item] => {
+            let lines: Vec<&str> = source.lines().collect();
+            let lines = &lines[item.lines.clone()];
+            let written = lines.iter().filter(|line| !line.trim().is_empty());
+            let indent = written.map(|line| line.len() - line.trim_start().len()).min();
+            let cut = |line: &&str| line.get(indent.unwrap_or(0)..).unwrap_or("").to_string();
+            Ok(lines.iter().map(cut).collect::<Vec<_>>().join("\n"))
+        }
         [] => {
             let kind = name.split(' ').next();
             let names = all.iter().map(|item| item.name.as_str());
@@ -91,11 +97,4 @@ pub fn without(listing: &str, text: &str) -> Result<String, String> {
         return Err(format!("no comment line contains {text:?}, so there is nothing to omit"));
     }
     Ok(kept.join("\n"))
-}
-
-fn to_the_edge(source: &str, lines: Range<usize>) -> String {
-    let lines: Vec<&str> = source.lines().take(lines.end).skip(lines.start).collect();
-    let written = lines.iter().filter(|line| !line.trim().is_empty());
-    let indent = written.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
-    lines.iter().map(|line| line.get(indent..).unwrap_or("")).collect::<Vec<_>>().join("\n")
 }

@@ -1,8 +1,7 @@
 //! An expanded page as a tree of elements, and what of it is judged.
 //!
-//! The Markdown is turned into HTML with a comment, `<!--17-->`, wherever the line of the page's
-//! file changes, so that everything found in the tree has a line. The HTML is read as XML: whatever
-//! a page opens it must close.
+//! The Markdown is turned into HTML with a comment, `<!--17-->`, wherever the line changes, so that
+//! everything in the tree has a line. The HTML is read as XML: what a page opens it must close.
 
 use pulldown_cmark::{Event, Parser};
 use roxmltree::{Document, Error, Node};
@@ -55,8 +54,7 @@ pub fn outline(markdown: &str, complain: Complain) -> Option<Outline> {
                 complain(line, "a picture without a text alternative".into());
             }
             if let Some((language, directive)) = typed(node) {
-                let rule = format!("{language} typed by hand: use {{{{#{directive}}}}}");
-                complain(line, rule);
+                complain(line, format!("{language} typed by hand: use {{{{#{directive}}}}}"));
             }
         } else if node.text().is_some_and(|text| !text.trim().is_empty()) {
             outline.text(node, line, complain);

@@ -1,5 +1,4 @@
-//! Badges, tables and counts: what the ladder says of its steps, and the laboratory of its
-//! experiments.
+//! Badges, tables and counts, made from the ladder's manifests and the laboratory's experiments.
 
 use lab::arrived::verdict::Kind;
 use lab::experiments;
@@ -80,11 +79,8 @@ fn badges(expected: &Expectation) -> Markup {
     } }
 }
 
-/// What a step does in every experiment, and why, in a frame that can be scrolled, also with the
-/// keyboard.
-///
-/// A narrow screen shows each row as a grid (press.css). Browsers forget that a grid is a table,
-/// unless its roles say so.
+/// What a step does in every experiment, and why, in a frame that the keyboard can scroll. On a narrow
+/// screen the rows are grids (press.css), and only their roles tell browsers that this is a table.
 pub fn matrix(step: &Step) -> Markup {
     let caption = format!("What {} does in every experiment", step.name);
     let heads = ["Experiment", "Verdict", "Why"];
