@@ -230,8 +230,12 @@ impl Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         self.shared.stop.open();
-        let threads = self.acceptor.take().into_iter();
-        for thread in threads.chain(std::mem::take(&mut *self.shared.threads.lock())) {
+        // Without the lock: the acceptor may be taking in one more connection, and needs it for that.
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+        let threads = std::mem::take(&mut *self.shared.threads.lock());
+        for thread in threads {
             let _ = thread.join();
         }
     }
