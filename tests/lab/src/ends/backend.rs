@@ -429,3 +429,28 @@ impl Serving<'_> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sent::wire::Framing;
+
+    #[test]
+    fn a_backend_ends_although_connections_are_still_coming() {
+        for _ in 0..200 {
+            let route = Route::simple("/", Wire::response(Framing::ContentLength, 1));
+            let backend = Backend::start(vec![route]).expect("it listens");
+            let address = backend.address;
+            let coming = thread::spawn(move || {
+                // When the backend is gone, the rest are refused.
+                (0..32).map_while(|_| TcpStream::connect(address).ok()).collect::<Vec<_>>()
+            });
+            // Among the first that are taken in, others still come.
+            while backend.connections().is_empty() {
+                thread::yield_now();
+            }
+            drop(backend);
+            coming.join().expect("connecting does not panic");
+        }
+    }
+}
