@@ -22,7 +22,7 @@ pub struct Preset {
     pub outcome: String,
     /// In a word.
     pub mark: Mark,
-    /// The step and the experiment of the ladder in which the same thing can be seen.
+    /// The step and the experiment that show the same thing.
     pub seen: Option<(String, String)>,
 }
 

@@ -24,7 +24,7 @@ pub enum Kind {
     Hole,
     /// The end is missing.
     Truncated,
-    /// Every byte came, but not in the order in which they were sent.
+    /// Every byte came, but not in the order they were sent.
     Reordered,
     /// Bytes came more than once.
     Repeated,

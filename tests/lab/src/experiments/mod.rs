@@ -44,7 +44,7 @@ pub struct Experiment {
     run: fn(&Spec, &Story) -> Result<Verdict, Halt>,
 }
 
-/// All experiments, in the order in which they are told.
+/// All experiments, in the order they are told.
 pub const ALL: &[Experiment] = &[
     plain::EXPERIMENT,
     lost_tail::EXPERIMENT,

@@ -36,7 +36,7 @@ struct Piled {
     stopped: bool,
     /// Bytes that it had read and not written.
     inside: u64,
-    /// Bytes by which its memory had grown.
+    /// How much its memory had grown, in bytes.
     grown: u64,
 }
 
