@@ -36,7 +36,7 @@ use tempfile::TempDir;
 use crate::programs::{lab, steps};
 use crate::script::{Scene, fits};
 
-/// Those who may play: what listens on port 9000, what listens on port 8080, a client, and the first
+/// The roles in a scene: what listens on port 9000, what listens on port 8080, a client, and the first
 /// command of the transcript that leads, if a cue starts it.
 pub const ROLES: [&str; 4] = [BACKEND, PROXY, CLIENT, COMMAND];
 pub const BACKEND: &str = "backend";
@@ -47,7 +47,7 @@ pub const COMMAND: &str = "command";
 /// The ports that the reader sees.
 const SHOWN: [(&str, &str); 2] = [(PROXY, ":8080"), (BACKEND, ":9000")];
 
-/// The size of a backend's page where none is asked for, on the machine of which the book tells.
+/// The size of the backend's page without `--size`, on the machine where the book was recorded, in bytes.
 const PAGE: u64 = 113_246_208;
 
 /// How long anything may take before it counts as never.

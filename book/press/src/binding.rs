@@ -20,8 +20,8 @@ use crate::output::Output;
 use crate::page::{chapter_number, expand};
 use crate::{Problem, Project, check};
 
-/// Builds the pages into `destination`, which is replaced as a whole, or left alone if nothing came
-/// of it. Returns what is wrong with the book, a line each; where a directive failed, its page says so.
+/// Builds the pages into `destination`. If that fails, what was there before stays. Returns what is
+/// wrong with the book, a line each; a page with a directive that failed says so in its place.
 pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
     let mut wrong: Vec<String> = check::check(project).iter().map(ToString::to_string).collect();
     let parent = destination.parent().context("a directory to build into")?;
@@ -30,7 +30,7 @@ pub fn build(project: &Project, destination: &Path) -> Result<Vec<String>> {
     let fresh = tempfile::tempdir_in(parent).context("creating a directory for the pages")?;
     let pages = fresh.path().join("new");
     let built = load(project, &pages).and_then(|mut book| {
-        // In the place of the command that book.toml has under the same name.
+        // It has the same name as the command in book.toml, and so takes its place.
         book.with_preprocessor(Expansion { project: project.clone() });
         warnings(|| book.build())
     });
@@ -80,14 +80,14 @@ impl Preprocessor for Expansion {
     }
 
     fn run(&self, _: &PreprocessorContext, mut book: Book) -> Result<Book> {
-        // What is wrong is reported by the check and shown in its place.
+        // The problems are reported by the check, and the pages show them.
         self.expand(&mut book);
         Ok(book)
     }
 }
 
-/// What stock mdBook asks the press for: chapters on stdin, the same expanded on stdout. With
-/// problems, which are returned, nothing is put out: mdBook stops where its preprocessor fails.
+/// Does what stock mdBook starts the press for: chapters come on stdin and go to stdout, expanded. If
+/// there are problems, they are returned and nothing is written, and mdBook publishes nothing.
 pub fn preprocess() -> Result<Vec<Problem>> {
     let (context, mut book) = mdbook_preprocessor::parse_input(io::stdin())?;
     let root = context.root.canonicalize().context("finding the book")?;

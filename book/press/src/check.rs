@@ -14,17 +14,17 @@ use crate::{Problem, Project, diff, files, rules, sim, tree, verdicts};
 /// Reads every page that `SUMMARY.md` names, and returns all that is wrong with the book, by file and
 /// line.
 pub fn check(project: &Project) -> Vec<Problem> {
-    // Where the manifests are wrong, that is said once, with the presets.
+    // If a manifest is wrong, `sim::disagreements` says so below.
     let ladder = project.ladder().unwrap_or_default();
     let (pages, mut problems) = summary(project);
     for name in pages {
         let path = format!("book/src/{name}");
-        // Where it cannot be read, that is said where SUMMARY.md names it.
+        // If it cannot be read, `summary` has said so.
         let Ok(text) = project.read(&path) else { continue };
         let page = page::expand(project, &name, &text);
         let mut complain = |line, message| problems.push(Problem::new(&path, line, message));
         typed_counts(&text, &ladder, &mut complain);
-        // What is said in the place of a directive that failed would be judged too.
+        // A directive that failed has left a message on the page, which should not be judged as text.
         if page.problems.is_empty()
             && let Some(outline) = tree::outline(&page.markdown, &mut complain)
         {
@@ -108,7 +108,7 @@ fn not_shown(project: &Project, problems: &mut Vec<Problem>) {
     let transcripts = files(&project.root().join("book/transcripts"), ".txt");
     let answers = files(&project.root().join("book/answers"), ".patch");
     let found = transcripts.iter().filter_map(transcript).chain(answers.iter().filter_map(answer));
-    // What a page shows has been named already, with the page.
+    // If a page shows it, the problem has been named already.
     let is_new = |one: &Problem| !problems.iter().any(|known| known.file == one.file);
     let new: Vec<Problem> = found.filter(is_new).collect();
     problems.extend(new);

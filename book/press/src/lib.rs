@@ -61,7 +61,7 @@ impl Problem {
     }
 }
 
-/// A message that is about no file: it is for whoever notices it to say where.
+/// A message without a file. Whoever notices the problem adds the place: [`Problem::noticed_in`].
 impl From<String> for Problem {
     fn from(message: String) -> Problem {
         Problem::new("", 0, message)
@@ -121,8 +121,8 @@ impl Project {
     }
 }
 
-/// The names of all files below a directory, as seen from it, in order, that end like this. A
-/// directory that is not there has none.
+/// All files below a directory whose names end like this, sorted, as paths from that directory. There
+/// are none if there is no such directory.
 pub fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     let found = WalkDir::new(directory).sort_by_file_name().into_iter().flatten();
     let found = found.map(DirEntry::into_path).filter(|path| {

@@ -37,7 +37,7 @@ enum Task {
     /// Started by mdBook itself, which book/book.toml tells to do so.
     #[command(hide = true)]
     Preprocess {
-        /// `supports RENDERER`, which mdBook asks first: there is something to do for any.
+        /// mdBook first asks `supports RENDERER`. The answer is yes, whatever the renderer.
         question: Vec<String>,
     },
 }
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A line on stdout. Whoever reads it may have gone, as `head` does.
+/// Prints a line. It is no error if nobody reads it any more, as when `head` has seen enough.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -75,7 +75,7 @@ fn complain<T: Display>(lines: &[T]) -> usize {
 fn build(project: &Project, pages: &Path) -> Result<bool> {
     let wrong = complain(&binding::build(project, pages)?);
     say(&format!("The book is in {}", pages.join("index.html").display()));
-    // The pages are there, with the faults shown where they are: somebody may want to look.
+    // There are pages even then, and they show each fault in its place, for whoever wants to look.
     Ok(wrong == 0)
 }
 

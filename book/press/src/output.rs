@@ -11,7 +11,7 @@ use regex::Regex;
 
 use crate::{Problem, Project, files, sim};
 
-/// A finished page, as far as links go.
+/// What a finished page links to, and what on it can be linked to.
 #[derive(Default)]
 struct Finished {
     /// The Markdown that it was made from, if it was made from one file.
@@ -82,7 +82,7 @@ impl Output {
         Ok(problems)
     }
 
-    /// Every link out of the book, with the places that use it. Nobody has followed them.
+    /// Every link out of the book, with the places that use it. They are not followed.
     pub fn external(&self) -> BTreeMap<&str, BTreeSet<String>> {
         let mut found: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (name, page) in self.pages.iter().filter(|(_, page)| page.source.is_some()) {
@@ -118,7 +118,8 @@ impl Output {
 }
 
 impl Finished {
-    /// Collects the ids and links of a page. A simulator answers to some names as if they were ids.
+    /// Collects the ids and links of a page. On a page with a simulator, links such as `#sim=NAME` set
+    /// the simulator, so these names count as ids.
     fn read(html: &str, simulator: &BTreeSet<String>) -> Finished {
         let mut page = Finished::default();
         for token in Tokenizer::new(html) {

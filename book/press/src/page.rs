@@ -41,9 +41,9 @@ pub fn short_name(file: &str) -> String {
 pub struct Page {
     /// The Markdown that remains for mdBook, with as many lines as before.
     pub markdown: String,
-    /// The directives, each with its line.
+    /// The directives on it, each with its line.
     pub directives: Vec<(usize, Directive)>,
-    /// What is wrong with them. Their places hold the message instead.
+    /// What is wrong with them. The page shows the message in the directive's place.
     pub problems: Vec<Problem>,
 }
 

@@ -19,13 +19,13 @@ pub const WORDS: RangeInclusive<usize> = 1_500..=4_000;
 /// How many exercises a numbered chapter may have.
 const EXERCISES: RangeInclusive<usize> = 3..=5;
 
-/// Hears what is wrong: a line and a message.
+/// Is called for everything that is wrong, with its line and a message.
 pub type Complain<'a> = &'a mut dyn FnMut(usize, String);
 
 /// Parts of a page with their lines.
 type Parts<'a> = &'a [(usize, Part)];
 
-/// Names everything that is wrong with the page `name` to `complain`.
+/// Tells `complain` everything that is wrong with the page `name`.
 pub fn judge(name: &str, page: &Outline, complain: Complain) {
     titles(&page.parts, complain);
     for (line, part) in &page.parts {
@@ -108,7 +108,7 @@ fn sections(parts: Parts, complain: Complain) {
         complain(line, format!("the section {code:?} belongs between {after:?} and {until:?}"));
     }
     let mut others = given.iter().filter(|(_, _, title)| *title != code);
-    // Only the first that is out of step: so is everything after it.
+    // Only the first one that is out of place, because all that follow it are too.
     for expected in SECTIONS.split(" · ").chain(["nothing"]) {
         let (line, _, title) = others.next().unwrap_or(&(1, 2, "nothing"));
         if *title != expected {

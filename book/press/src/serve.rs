@@ -16,12 +16,12 @@ use tower_livereload::{LiveReloadLayer, Reloader};
 
 use crate::Project;
 
-/// How long nothing must happen after a change: an editor may write a file in several steps.
+/// How long we wait for further changes before we build. An editor may write a file in several steps.
 const SETTLED: Duration = Duration::from_millis(300);
 /// How many ports after a taken one are tried.
 const PORTS: u16 = 50;
 
-/// Opens the first free port from `port` on. Says nothing: compare the port.
+/// Opens the first free port from `port` on. The caller can compare whether it is the one asked for.
 pub fn listen(port: u16) -> Result<TcpListener> {
     let last = port.saturating_add(PORTS);
     let all: Vec<_> = (port..=last).map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
@@ -51,13 +51,14 @@ pub fn serve(listener: TcpListener, router: Router) -> Result<()> {
     })
 }
 
-/// The changes from now on in the files that the book is made from: for each, what changed.
+/// Waits for changes in the files that the book is made from. Each item is a set of files that changed
+/// at about the same time.
 pub fn changes(project: &Project) -> Result<impl Iterator<Item = BTreeSet<PathBuf>>> {
     let (tell, heard) = channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        // To build the book is to open its files: that must not lead to the next build.
+        // Building the book opens its files, and that must not start the next build.
         if let Some(event) = event.ok().filter(|event| !event.kind.is_access()) {
-            // Nobody listens any more where the program ends.
+            // This fails only while the program ends, when nobody listens any more.
             let _ = tell.send(event.paths);
         }
     })

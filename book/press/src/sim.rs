@@ -11,7 +11,7 @@ use crate::{Problem, Project};
 
 const FILE: &str = "book/theme/presets.js";
 
-/// A setting of the simulator, an entry of `book/theme/presets.js`, as far as a page shows it.
+/// A setting of the simulator, as `book/theme/presets.js` has it: the part that the page's table shows.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Preset {
     /// Who is on either side.
@@ -37,8 +37,7 @@ pub fn presets(project: &Project) -> Result<BTreeMap<String, Preset>, Problem> {
     })
 }
 
-/// The simulator with this preset. What stands inside the element is shown as long as no script has
-/// taken its place.
+/// The simulator with this preset. The table inside the element is shown until the script replaces it.
 pub fn element(presets: &BTreeMap<String, Preset>, name: &str) -> Result<Markup, String> {
     let preset = presets.get(name).ok_or_else(|| {
         let names: Vec<&str> = presets.keys().map(String::as_str).collect();
@@ -56,7 +55,7 @@ pub fn element(presets: &BTreeMap<String, Preset>, name: &str) -> Result<Markup,
     } } } })
 }
 
-/// The presets that do not say of their step what the ladder says.
+/// The presets that say something else about their step than the ladder does.
 pub fn disagreements(project: &Project) -> Result<Vec<Problem>, Problem> {
     let ladder = project.ladder()?;
     let wrong = presets(project)?.into_iter().filter_map(|(name, preset)| {

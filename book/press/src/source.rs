@@ -25,7 +25,7 @@ static HEAD: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!(r"^(?:{before})*((?:{kinds})\s+\w+|impl\b[^{{]*)")).expect("a pattern")
 });
 
-/// All items of a Rust source, nested ones too, in order. None where it is not Rust.
+/// All items of a Rust source in order, also those inside others. If it is not Rust, there are none.
 pub fn items(source: &str) -> Vec<Item> {
     let mut found = Vec::new();
     if let Ok(tokens) = source.parse::<TokenStream>() {

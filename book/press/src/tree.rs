@@ -1,4 +1,4 @@
-//! An expanded page as a tree of elements, and what of it is judged.
+//! An expanded page as a tree of elements, and the parts of it that there are rules for.
 //!
 //! The Markdown is turned into HTML with a comment, `<!--17-->`, wherever the line changes, so that
 //! everything in the tree has a line. The HTML is read as XML: what a page opens it must close.
@@ -9,10 +9,10 @@ use roxmltree::{Document, Error, Node};
 use crate::page::{line_at, markdown_options};
 use crate::rules::Complain;
 
-/// A page as far as it is judged.
+/// The parts of a page that there are rules for.
 #[derive(Clone, Debug, Default)]
 pub struct Outline {
-    /// What a reader meets, in order, each with its line in the page's file.
+    /// In the order of the page, each with its line in the page's file.
     pub parts: Vec<(usize, Part)>,
     /// How many words of prose there are.
     pub words: usize,
@@ -25,14 +25,14 @@ pub enum Part {
     Heading { level: usize, title: String },
     /// A `<details>` element of these classes: does it begin with a `<summary>`, and is there more?
     Details { class: String, summary: bool, content: bool },
-    /// A question mark in a text that stands in no box.
+    /// A question mark in the running text, outside of any box.
     Asking,
-    /// A **Question** in bold type, numbered or not, that stands in no box.
+    /// The word **Question** in bold type, numbered or not, outside of any box.
     Question,
 }
 
-/// Reads a page. What is wrong with single elements is named to `complain`. None where its HTML is
-/// not well-formed.
+/// Reads a page, and tells `complain` what is wrong with single elements. `None` if its HTML is not
+/// well-formed.
 pub fn outline(markdown: &str, complain: Complain) -> Option<Outline> {
     let html = render(markdown);
     let document = match Document::parse(&html) {

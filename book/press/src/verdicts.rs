@@ -13,18 +13,18 @@ use serde::Deserialize;
 pub enum Mark {
     /// Every byte arrives.
     Exact,
-    /// What cannot be passed on is not taken, or put aside.
+    /// What cannot be passed on yet is left with the sender, or put into a file.
     Held,
     /// Bytes are lost, or damaged.
     Loses,
     /// Nothing moves any more.
     Freezes,
-    /// Memory, descriptors or processor time go, and do not come back.
+    /// It uses up memory, descriptors or processor time.
     Grows,
 }
 
 impl Mark {
-    /// The mark of a verdict; none where nothing was judged.
+    /// The mark of a verdict, or `None` if nothing was judged.
     pub fn of(kind: Kind) -> Option<Mark> {
         Some(match kind {
             Kind::Exact => Mark::Exact,
