@@ -23,10 +23,9 @@ mod script;
 mod sockets;
 mod stage;
 
-use std::sync::Mutex;
-use std::thread;
 use std::time::Instant;
 
+use lab::ladder::matrix::in_parallel;
 use script::{Paper, Scene};
 
 /// How many scenes are played at a time. In most of them nearly all of the time is spent waiting.
@@ -45,24 +44,14 @@ fn every_terminal_in_the_book_shows_what_happens() {
         chosen.retain(|scene| scene.papers.iter().any(|paper| paper.name.contains(name)));
     }
     assert!(!chosen.is_empty(), "BLESS names no transcript");
-    // Taken from the end: those in front of 01 and 02 first, because they wait for seconds to pass.
-    chosen.reverse();
-    let waiting = Mutex::new(chosen);
-    let failures = Mutex::new(vec![]);
-    thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                loop {
-                    let Some(scene) = waiting.lock().unwrap().pop() else { break };
-                    let begun = Instant::now();
-                    let found = play(&scene, wanted.is_some());
-                    println!("{:5.1} s  {}", begun.elapsed().as_secs_f64(), scene.papers[0].name);
-                    failures.lock().unwrap().extend(found);
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap();
+    // The first are those in front of 01 and 02, which wait for seconds to pass.
+    let play_one = |scene: Scene| {
+        let begun = Instant::now();
+        let found = play(&scene, wanted.is_some());
+        println!("{:5.1} s  {}", begun.elapsed().as_secs_f64(), scene.papers[0].name);
+        found
+    };
+    let failures = in_parallel(chosen, AT_A_TIME, play_one, |_| {}).concat();
     assert!(failures.is_empty(), "\n\n{}\n", failures.join("\n\n"));
 }
 

@@ -12,36 +12,45 @@ use crate::subject::proxy::Spec;
 /// How many experiments run at a time, unless told otherwise. They mostly wait.
 pub const JOBS: usize = 4;
 
-/// Runs experiments against proxies, `jobs` at a time, and hands over each outcome as it comes.
-/// Returns all of them in the order asked for. Panics if an experiment does: that is a fault of the
-/// laboratory.
-pub fn run_all(
-    work: Vec<(&'static Experiment, Spec)>,
+/// Does `act` to each piece of work, `jobs` at a time and the first ones first, and hands over each
+/// result as it comes. Returns the results in the order of the work. Panics if `act` does.
+pub fn in_parallel<T: Send, R: Send>(
+    work: Vec<T>,
     jobs: usize,
-    mut finished: impl FnMut(&Outcome),
-) -> Vec<Outcome> {
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; work.len()];
+    act: impl Fn(T) -> R + Sync,
+    mut finished: impl FnMut(&R),
+) -> Vec<R> {
+    let mut results: Vec<Option<R>> = work.iter().map(|_| None).collect();
     let queue = Mutex::new(work.into_iter().enumerate());
-    // The lock must not be held while the experiment runs.
+    // The lock must not be held while the work is done.
     let next = || queue.lock().next();
     let (sender, receiver) = channel();
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
-            let (next, sender) = (&next, sender.clone());
+            let (next, act, sender) = (&next, &act, sender.clone());
             scope.spawn(move || {
-                while let Some((place, (experiment, spec))) = next() {
+                while let Some((place, piece)) = next() {
                     // Sending fails only if the caller is gone.
-                    let _ = sender.send((place, experiment.run(&spec)));
+                    let _ = sender.send((place, act(piece)));
                 }
             });
         }
         drop(sender);
-        for (place, outcome) in receiver {
-            finished(&outcome);
-            outcomes[place] = Some(outcome);
+        for (place, result) in receiver {
+            finished(&result);
+            results[place] = Some(result);
         }
     });
-    outcomes.into_iter().flatten().collect()
+    results.into_iter().flatten().collect()
+}
+
+/// Runs experiments against proxies, [`in_parallel`].
+pub fn run_all(
+    work: Vec<(&'static Experiment, Spec)>,
+    jobs: usize,
+    finished: impl FnMut(&Outcome),
+) -> Vec<Outcome> {
+    in_parallel(work, jobs, |(experiment, spec)| experiment.run(&spec), finished)
 }
 
 /// The same for a single proxy that may never listen. If it does not in the first experiment, the
