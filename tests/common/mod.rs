@@ -6,8 +6,9 @@ mod tools;
 use assert_cmd::assert::{Assert, OutputAssertExt};
 use lab::ends::backend::{Act, Gate, Route};
 use lab::ends::curl::{self, Curl};
+use lab::experiments::common;
 use lab::experiments::rig::{Ended, FOREVER, Rig, SETTLE, Story};
-use lab::kernel::net::{self, Window};
+use lab::kernel::net::Window;
 use lab::sent::wire::{Framing, Wire};
 use lab::subject::proxy::Spec;
 
@@ -21,7 +22,7 @@ pub fn rig(step: &str, routes: &[Route]) -> Rig {
 
 /// More than the kernel takes for a client that does not read.
 pub fn flood() -> u64 {
-    (4 << 20) + 2 * net::absorbed(Window::Default).expect("loopback works")
+    common::flood(Window::Default).expect("loopback works")
 }
 
 /// A page in two acts, the second behind the gate.

@@ -19,8 +19,8 @@ pub const EXPERIMENT: Experiment = Experiment {
 /// The proxy's receive buffer grows up to `tcp_rmem` while the proxy reads fast, and on its way a
 /// stream meets two send buffers of up to `tcp_wmem` (tcp(7)).
 fn longer_than_the_path() -> u64 {
-    let most = |name: &str| procfs::sysctl_triple(name).map_or(6 << 20, |numbers| numbers[2]);
-    LONG.max(most("net.ipv4.tcp_rmem") + 2 * most("net.ipv4.tcp_wmem") + (8 << 20))
+    let [receive, send] = ["tcp_rmem", "tcp_wmem"].map(procfs::largest_buffer);
+    LONG.max(receive + 2 * send + (8 << 20))
 }
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {

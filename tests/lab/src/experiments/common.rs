@@ -19,10 +19,10 @@ pub const SHORT: u64 = 256 * 1024 + 77;
 /// What an upload carries, in bytes.
 pub const LONG: u64 = 16 << 20;
 
-/// More than twice what the kernel's buffers take for a client with a narrow window that does not
-/// read, in bytes.
-pub fn flood() -> Result<u64, Halt> {
-    Ok((4 << 20) + 2 * net::absorbed(Window::Narrow)?)
+/// More than twice what the kernel's buffers take for a client with this window that does not read, in
+/// bytes.
+pub fn flood(window: Window) -> Result<u64, Halt> {
+    Ok((4 << 20) + 2 * net::absorbed(window)?)
 }
 
 /// A page of 100 bytes, for the client who only wants to know whether anybody answers.

@@ -13,7 +13,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 };
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
-    let route = Route::simple("/burst", Wire::response(Framing::Chunked, flood()?));
+    let route = Route::simple("/burst", Wire::response(Framing::Chunked, flood(Window::Narrow)?));
     let mut rig = Rig::start(spec, vec![route.clone()], story)?;
     let client = stalled_client(&mut rig, &route)?;
     rig.tell("The client reads, as fast as it can.");

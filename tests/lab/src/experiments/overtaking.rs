@@ -15,7 +15,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let second = Gate::new();
-    let first = flood()?;
+    let first = flood(Window::Narrow)?;
     let response = Wire::response(Framing::Chunked, first + 32 * 1024);
     let script = vec![Act::SendTo(first), Act::Await(second.clone()), Act::SendAll];
     let route = Route::scripted("/overtaking", response, script);

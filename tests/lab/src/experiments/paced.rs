@@ -19,7 +19,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 /// at most a quarter of what was sent. So it is the slower one on any machine, however busy.
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     // The send buffer grows while a client reads; up to here (tcp(7), tcp_wmem).
-    let most = procfs::sysctl_triple("net.ipv4.tcp_wmem").map_or(4 << 20, |wmem| wmem[2]);
+    let most = procfs::largest_buffer("tcp_wmem");
     let response = Wire::response(Framing::Chunked, (16 << 20).max(4 * most));
     let pace =
         Act::SendPaced { to: response.len(), block: 256 * 1024, pause: Duration::from_millis(1) };

@@ -27,7 +27,7 @@ const WARM_UP: usize = 5;
 const LEAK_KIB: u64 = 1024;
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
-    let big = Route::simple("/big", Wire::response(Framing::Chunked, flood()?));
+    let big = Route::simple("/big", Wire::response(Framing::Chunked, flood(Window::Narrow)?));
     let mut rig = Rig::start(spec, vec![big.clone(), small_page()], story)?;
     // One ordinary request first: some programs open things when they are first needed.
     if ask_for_small(&mut rig)?.is_none() {

@@ -15,7 +15,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let second_act = Gate::new();
-    let first = flood()?;
+    let first = flood(Window::Narrow)?;
     let response = Wire::response(Framing::Chunked, first + SHORT);
     let script = vec![Act::SendTo(first), Act::Await(second_act.clone()), Act::SendAll];
     let route = Route::scripted("/two-acts", response.clone(), script);

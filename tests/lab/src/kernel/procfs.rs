@@ -136,6 +136,12 @@ pub fn sysctl_triple(name: &str) -> Option<[u64; 3]> {
     numbers.try_into().ok()
 }
 
+/// The most bytes that a TCP socket may buffer by default, `tcp_rmem` to receive or `tcp_wmem` to send
+/// (tcp(7)). If the system does not say, the larger of the kernel's own defaults.
+pub fn largest_buffer(name: &str) -> u64 {
+    sysctl_triple(&format!("net.ipv4.{name}")).map_or(6 << 20, |[_, _, most]| most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

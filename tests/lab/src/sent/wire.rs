@@ -37,7 +37,7 @@ pub enum Framing {
 pub const CHUNK: u64 = 30_011;
 
 /// The body size of a stream that has no end yet. More would not fit into a cell's ten digits.
-const ENDLESS: u64 = 1 << 40;
+pub const ENDLESS: u64 = 1 << 40;
 
 /// One chunk, as positions in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -15,15 +15,12 @@ use crate::ends::client::Client;
 use crate::kernel::net::{Moved, Window};
 use crate::kernel::procfs;
 use crate::numbers::{size, thousands};
-use crate::sent::wire::{Framing, Wire};
+use crate::sent::wire::{ENDLESS, Framing, Wire};
 use crate::shown::report::{strip, word};
 
 /// A number of bytes: `1500`, `64K`, `16M`, `2G`, or `endless`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
-
-/// The size of an endless page: more than anybody waits for, and the most that ten digits can name.
-const ENDLESS: u64 = 1 << 40;
 
 impl FromStr for Bytes {
     type Err = String;
@@ -48,8 +45,7 @@ impl FromStr for Bytes {
 /// How large the page is, unless told otherwise: three times what the largest socket buffers of this
 /// machine hold (tcp(7), tcp_rmem and tcp_wmem). If the page fitted into them, nothing would be lost.
 pub fn default_size() -> u64 {
-    let most = |name: &str| procfs::sysctl_triple(name).map_or(6 << 20, |numbers| numbers[2]);
-    let buffers = most("net.ipv4.tcp_rmem") + most("net.ipv4.tcp_wmem");
+    let buffers = ["tcp_rmem", "tcp_wmem"].map(procfs::largest_buffer).iter().sum::<u64>();
     (3 * buffers).clamp(48 << 20, 1 << 30)
 }
 
