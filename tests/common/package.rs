@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, ensure};
 use lab::ladder::cargo::Manifest;
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// The root of the workbook.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Builds programs, each a name and a source, as one package with the dependencies of the steps.
 /// Returns the directory that they are in.

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 const ATTACH: &str = "strace -p";
 
 /// What a tool is called, and a command that prints its version where the tool can do its work.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: &[(&str, &str)] = &[
     ("curl", "curl --version"),
     ("ps", "ps --version"),
     ("python3", "python3 -m http.server --help | grep -q protocol && python3 --version"),
@@ -30,7 +30,8 @@ pub fn is_known(name: &str) -> bool {
 
 /// A tool's version; `None` where it cannot be used. Each tool is asked once.
 pub fn version(name: &str) -> Option<&'static str> {
-    static VERSIONS: [OnceLock<Option<String>>; TOOLS.len()] = [const { OnceLock::new() }; 7];
+    static VERSIONS: [OnceLock<Option<String>>; TOOLS.len()] =
+        [const { OnceLock::new() }; TOOLS.len()];
     let place = TOOLS.iter().position(|(known, _)| *known == name)?;
     let ask = || {
         let said = output(TOOLS[place].1)?;

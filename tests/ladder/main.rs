@@ -16,7 +16,7 @@ use lab::ladder::cargo::Manifest;
 use lab::ladder::{Budget, Ladder, Step, ladder};
 use press::diff::{changed_code, code};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+use package::ROOT;
 
 // ---- The diff is the lesson ---------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ fn rows(ladder: &Ladder) -> String {
 
 #[test]
 fn the_first_four_steps_are_one_file_each() {
-    for step in ladder().steps.iter().filter(|step| step.number <= 4) {
+    for step in ladder().steps.iter().filter(|step| step.number() <= 4) {
         let main = main_file(&step.name);
         let mut files = source_files(&step.name);
         files.retain(|file| !file.ends_with("step.toml"));

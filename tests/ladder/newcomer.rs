@@ -13,7 +13,7 @@ use press::{Problem, Project};
 
 use crate::{ROOT, files, parts_missing, rows};
 
-/// A copy of the workbook in which the last step has a successor, a copy of it with another name.
+/// A copy of the workbook with one step more: the last one again, under another name.
 struct Copy {
     /// Deleted at the end.
     directory: tempfile::TempDir,
@@ -34,7 +34,7 @@ impl Copy {
             fs::copy(&file, to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
         let last = ladder().steps.last().expect("there are steps");
-        let number = last.number + 1;
+        let number = last.number() + 1;
         let copy = Copy {
             directory,
             name: format!("{number:02}-newcomer"),
@@ -47,7 +47,7 @@ impl Copy {
         let title = format!("{}Somebody new.", chapter_of(number));
         let main: Vec<&str> = main
             .lines()
-            .map(|line| if line.starts_with(&chapter_of(last.number)) { &title } else { line })
+            .map(|line| if line.starts_with(&chapter_of(last.number())) { &title } else { line })
             .collect();
         let main = main.join("\n").replace("fn main()", "const NEW: () = ();\n\nfn main()") + "\n";
         copy.write(&format!("steps/{}/main.rs", copy.name), &main);
@@ -65,7 +65,10 @@ impl Copy {
         let chapter = copy.read(&format!("book/src/{}", last.chapter));
         let chapter = chapter
             .replace(&format!("step=\"{}\"", last.name), &format!("step=\"{}\"", copy.name))
-            .replace(&format!("### Exercise {}.", last.number), &format!("### Exercise {number}."));
+            .replace(
+                &format!("### Exercise {}.", last.number()),
+                &format!("### Exercise {number}."),
+            );
         let diff = format!(
             "\n\n{{{{#diff from=\"{}\" to=\"{}\" caption=\"What is new\"}}}}\n",
             last.name, copy.name

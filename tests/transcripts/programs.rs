@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, anyhow};
 use press::Project;
 
-use crate::package;
-use crate::stage::ROOT;
+use crate::package::{self, ROOT};
 
 /// Where cargo puts the steps.
 pub fn steps() -> &'static Path {

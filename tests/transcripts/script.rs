@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use press::transcript::{TerminalLine, Transcript};
 
-use crate::stage::{BACKEND, CLIENT, PROXY, ROOT};
+use crate::package::ROOT;
+use crate::stage::{BACKEND, CLIENT, PROXY};
 use crate::{paper, play, tools};
 
 /// Terminals that are recorded together, the one that leads first.

@@ -33,6 +33,7 @@ use lab::subject::program::Program;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use crate::package::ROOT;
 use crate::programs::{lab, steps};
 use crate::script::{Scene, fits};
 
@@ -52,9 +53,6 @@ const PAGE: u64 = 113_246_208;
 
 /// How long anything may take before it counts as never.
 pub const DEADLINE: Duration = Duration::from_secs(120);
-
-/// The root of the repository.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Where one scene is played.
 pub struct Stage<'s> {

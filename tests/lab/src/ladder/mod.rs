@@ -39,9 +39,6 @@ pub struct Step {
     /// The name of its directory and of its program, such as `03-dropped-write`.
     #[serde(skip)]
     pub name: String,
-    /// The number that its name begins with.
-    #[serde(skip)]
-    pub number: u32,
     /// What it is about, in a line.
     pub idea: String,
     /// What goes wrong with it, in a line.
@@ -153,7 +150,7 @@ impl Step {
             let text = std::fs::read_to_string(root.join(&file)).map_err(|it| it.to_string())?;
             let step: Step = toml::from_str(&text).map_err(|it| it.to_string())?;
             step.complaint(is_first).map_or(Ok(()), Err)?;
-            Ok(Step { name: name.into(), number: number(name).unwrap_or_default(), ..step })
+            Ok(Step { name: name.into(), ..step })
         };
         read().map_err(|what| format!("{file}: {}", what.trim_end()))
     }
@@ -184,6 +181,11 @@ impl Step {
             [("idea", &self.idea), ("goes-wrong", &self.goes_wrong), ("chapter", &self.chapter)];
         let empty = texts.iter().find(|(_, text)| text.trim().is_empty());
         empty.map(|(key, _)| format!("{key} is empty"))
+    }
+
+    /// The number that its name begins with.
+    pub fn number(&self) -> u32 {
+        number(&self.name).expect("only directories with a number are steps")
     }
 
     /// What is expected of this step in an experiment: what its manifest says, or else *exact*.
