@@ -145,7 +145,9 @@ fn readme_does_not_count_the_experiments() {
 fn the_introduction_counts_what_the_museum_and_the_notes_have() {
     let museum = read("appendix-museum.md");
     let history = read_path("notes/history.md");
-    let introduction = read("introduction.md");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let introduction = words(&read("introduction.md"));
+    let mut total = 0;
     for (answer, sentence) in [
         ("yes", "ruled out **{}** of them"),
         ("half", "taken the edge off **{}**"),
@@ -159,10 +161,16 @@ fn the_introduction_counts_what_the_museum_and_the_notes_have() {
             cells.len() == 5 && cells[1].parse::<u32>().is_ok() && cells[2] == answer
         });
         assert_eq!(exhibits, rows.count(), "exhibits and notes that say {answer:?}");
-        let words = introduction.split_whitespace().collect::<Vec<_>>().join(" ");
         let sentence = sentence.replace("{}", &in_words(exhibits));
-        assert!(words.contains(&sentence), "the introduction does not say {sentence:?}");
+        assert!(introduction.contains(&sentence), "the introduction does not say {sentence:?}");
+        total += exhibits;
     }
+    let total = in_words(total);
+    assert!(introduction.contains(&format!("its history holds {total} bugs")), "not {total}");
+    assert!(
+        words(&museum).contains(&format!("The dropped write was one of {total}.")),
+        "not {total}"
+    );
 }
 
 #[test]
