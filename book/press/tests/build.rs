@@ -5,7 +5,7 @@ mod tiny;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -149,7 +149,7 @@ fn pages_are_served_and_nothing_above_them() {
         fs::write(pages.join(file), text).unwrap();
     }
     fs::write(dir.path().join("secret"), "secret").unwrap();
-    let first = serve::listen(30_000).unwrap();
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
     let listener = serve::listen(first.local_addr().unwrap().port()).unwrap();
     let address = listener.local_addr().unwrap();
     assert!(address.ip().is_loopback() && address.port() > first.local_addr().unwrap().port());
