@@ -214,8 +214,8 @@ fn a_step_that_was_stopped_and_continued_goes_on() {
     of_every_step(|step| {
         let backend = Upstream::open();
         let proxy = Running::start(step, backend.address);
-        // Asleep (S in proc_pid_stat(5)) means that it waits for a client. From step 02 on it does so in `epoll_wait`, which
-        // fails with EINTR when the proxy is stopped and continued.
+        // Asleep (S in proc_pid_stat(5)) means that it waits for a client. From step 02 on it waits in
+        // `epoll_wait`, which fails with EINTR when the proxy is stopped and continued.
         wait_until("the proxy waits for a client", || proxy.program.state() == Some('S'));
         proxy.program.signal(Signal::SIGSTOP);
         wait_until("the proxy is stopped", || proxy.program.state() == Some('T'));

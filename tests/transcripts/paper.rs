@@ -45,9 +45,9 @@ const MASKS: &[(&str, Times, &[&str])] = &[
         "connection #: after # of # bytes: Connection reset by peer (os error #)",
         "connection #: after # of # bytes: Broken pipe (os error #)",
     ]),
-    // How many gaps a loss is made of, in which chunks they begin, and which of two things curl says
-    // of a hole. After a first refusal the kernel may take a little more; and where curl's count comes
-    // out at a line feed of the page, it says 18 and not 56.
+    // A loss may be one gap or several, in any chunk: after a first refusal the kernel may take a little
+    // more. And curl has two answers to a hole: mostly 56, but 18 if its count ends at a line feed of
+    // the page.
     ("gaps", Once, &["hole: *; curl: *"]),
     ("gaps", Once, &["swallowed: *; curl: *"]),
     ("gaps", Once, &["truncated: *; curl: (#) transfer closed with outstanding read data remaining*"]),

@@ -80,8 +80,8 @@ pub fn summary(project: &Project) -> (Vec<String>, Vec<Problem>) {
     (pages, problems)
 }
 
-/// "thirteen experiments" that somebody typed. Two may be any two; four steps may be any four,
-/// unless there are four.
+/// Finds numbers of steps or experiments that somebody typed. Two may be any two. Other numbers of
+/// steps may be any steps too, unless it is how many there are.
 fn typed_counts(text: &str, ladder: &Ladder, complain: Complain) {
     let lines = text.lines().zip(1..);
     let words = lines.flat_map(|(line, at)| line.split_whitespace().map(move |word| (at, word)));

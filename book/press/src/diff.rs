@@ -22,8 +22,8 @@ pub enum DiffLine {
 
 /// What changed from `old` to `new`, with three lines around each change. Empty where nothing did.
 ///
-/// A fold says at which line of the new file, and in which item, it goes on; with `in_one_item` it
-/// does not, because the lines of an item have other numbers than those of its file.
+/// A fold names the line of the new file, and the item, where the diff continues. With `in_one_item` it
+/// does not, because the lines of an item are not numbered as in its file.
 pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
     let [old_lines, new_lines] = [old, new].map(|text| text.lines().collect::<Vec<_>>());
     // Not the shortest diff but one that keeps whole functions together: it is read by people.

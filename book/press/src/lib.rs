@@ -61,7 +61,7 @@ impl Problem {
     }
 }
 
-/// A message without a file. Whoever notices the problem adds the place: [`Problem::noticed_in`].
+/// A message without a file. [`Problem::noticed_in`] adds the file and the line.
 impl From<String> for Problem {
     fn from(message: String) -> Problem {
         Problem::new("", 0, message)

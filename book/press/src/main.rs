@@ -75,7 +75,7 @@ fn complain<T: Display>(lines: &[T]) -> usize {
 fn build(project: &Project, pages: &Path) -> Result<bool> {
     let wrong = complain(&binding::build(project, pages)?);
     say(&format!("The book is in {}", pages.join("index.html").display()));
-    // There are pages even then, and they show each fault in its place, for whoever wants to look.
+    // The pages are written all the same, with each fault marked where it is.
     Ok(wrong == 0)
 }
 

@@ -143,8 +143,8 @@ impl Finished {
         page
     }
 
-    /// A problem in every line of this page's Markdown in which `text` stands; in line 0 if it was made
-    /// by a directive, or by mdBook.
+    /// A problem for each line of this page's Markdown that contains `text`. If none does, a directive
+    /// or mdBook made the text, and there is one problem, in line 0.
     fn problems(&self, name: &Path, text: &str, message: &str) -> Vec<Problem> {
         let Some((file, markdown)) = &self.source else {
             return vec![Problem::new(name, 0, message)];

@@ -40,7 +40,7 @@ pub fn pages(directory: &Path) -> (Router, Reloader) {
     (Router::new().fallback_service(files).layer(no_store).layer(live), reloader)
 }
 
-/// Serves for ever.
+/// Serves until the program ends.
 pub fn serve(listener: TcpListener, router: Router) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("starting the server")?.block_on(async {

@@ -1,4 +1,4 @@
-//! A book of one chapter and two pages in which nothing is wrong: a copy of the directory `tiny`.
+//! A small book without faults, one chapter and two pages: a copy of the directory `tiny`.
 
 use std::fs;
 use std::path::Path;

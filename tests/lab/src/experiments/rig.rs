@@ -36,8 +36,8 @@ pub const FOREVER: Duration = Duration::from_millis(1500);
 /// The pause between two looks at whether anything moves.
 const PACE: Duration = Duration::from_millis(4);
 
-/// How long an experiment may take in all. Time in which the kernel's packets wait for a processor does
-/// not count, because nothing that it finds then is the proxy's doing.
+/// How long an experiment may take. Time that packets spend in the kernel, waiting for a processor, does
+/// not count: that delay is not the proxy's fault.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Why an experiment ended before its end.

@@ -45,8 +45,8 @@ pub fn word(kind: Kind, width: usize) -> String {
     paint(format!("{:width$}", kind.word()), style(kind))
 }
 
-/// A picture of which bytes of a transfer arrived, `width` characters wide. Each stands for an equal part
-/// of what was sent: `█` all of it arrived, `▒` some, `·` nothing.
+/// Draws which bytes of a transfer arrived, in `width` characters. Each stands for an equal share of the
+/// bytes sent: `█` all of them arrived, `▒` some, `·` none.
 pub fn strip(transfer: &Transfer, width: u64) -> String {
     let damage = &transfer.reading.damage;
     let character = |place: u64| {

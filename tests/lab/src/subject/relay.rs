@@ -138,8 +138,8 @@ enum Flow {
     Ended,
 }
 
-/// Relays between `listen` and `backend` for ever, with this fault. Fails when it cannot listen or wait
-/// for events, and where dying is the fault.
+/// Relays between `listen` and `backend` until it is killed. Returns an error if it cannot listen or
+/// wait for events, or if ending is its fault.
 pub fn run(fault: Fault, listen: SocketAddr, backend: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
     listener.set_nonblocking(true).context("making the listener non-blocking")?;
