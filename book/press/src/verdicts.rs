@@ -31,9 +31,9 @@ impl Mark {
             Kind::HeldBack | Kind::Spilled => Mark::Held,
             Kind::Hole | Kind::Truncated | Kind::Reordered => Mark::Loses,
             Kind::Repeated | Kind::Altered | Kind::Swallowed => Mark::Loses,
-            Kind::Frozen | Kind::Slow | Kind::Died | Kind::Absent => Mark::Freezes,
+            Kind::Frozen | Kind::Died | Kind::Absent => Mark::Freezes,
             Kind::Grew | Kind::Leaked | Kind::Spun => Mark::Grows,
-            Kind::NotJudged => return None,
+            Kind::Noted | Kind::NotJudged => return None,
         })
     }
 

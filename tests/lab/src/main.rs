@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use lab::experiments::{self, Experiment, Outcome};
 use lab::ladder::{self, Expectation, Step, ladder, matrix};
+use lab::shown::json::Findings;
 use lab::shown::{doctor, hand, report, tour};
 use lab::subject::proxy::{PATIENCE, Spec};
 use serde::Serialize;
@@ -57,7 +58,8 @@ enum Task {
     /// The command must stay in the foreground and listen where it is told to: {listen} and {backend}
     /// in it become addresses such as 127.0.0.1:8080; {listen_port} and {backend_port} only the ports.
     ///
-    /// Exit status: 0 if it does everywhere what a trusted proxy does, 1 if not, 2 for bad arguments.
+    /// Exit status: 0 no fault, and everything asked was judged; 1 a fault; 2 bad arguments; 3 no fault,
+    /// but something could not be judged.
     Check {
         /// Only this experiment; may be given several times
         #[arg(long)]
@@ -102,8 +104,7 @@ enum Task {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments.command.unwrap_or(Task::Tour)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("lab: {error:#}");
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
@@ -123,23 +124,24 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-fn run(task: Task) -> Result<bool> {
+/// Does it, and returns the exit status.
+fn run(task: Task) -> Result<u8> {
     // These two start no proxies and need no steps.
     if !matches!(task, Task::Backend(_) | Task::Relay { .. }) {
         ladder::try_ladder().map_err(anyhow::Error::msg)?;
         end_proxies_when_interrupted()?;
     }
     match task {
-        Task::Tour => Ok(tour::run(&steps()?)),
-        Task::Matrix { jobs, json } => show_matrix(jobs, json),
-        Task::List { json } => list(json),
+        Task::Tour => Ok(u8::from(!tour::run(&steps()?))),
+        Task::Matrix { jobs, json } => Ok(u8::from(!show_matrix(jobs, json)?)),
+        Task::List { json } => list(json).map(|()| 0),
         Task::Show { experiment, proxy } => {
             let experiment = experiment_named(&experiment)?;
             let outcome = experiment.run(&proxy_from(proxy, PATIENCE)?);
             print!("{}", report::story(&outcome));
-            Ok(match ladder().expected(outcome.experiment, &outcome.proxy) {
-                Some(expected) => expected.allows(outcome.verdict.kind),
-                None => !report::is_bad(outcome.verdict.kind),
+            Ok(match ladder().expected_of(&outcome) {
+                Some(expected) => u8::from(!expected.allows(outcome.verdict.kind)),
+                None => report::exit_status(&[outcome]),
             })
         }
         Task::Check { only, jobs, patience, json, proxy } => {
@@ -150,18 +152,18 @@ fn run(task: Task) -> Result<bool> {
             }
             check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, json)
         }
-        Task::Client(habits) => hand::client(habits),
+        Task::Client(habits) => Ok(u8::from(!hand::client(habits)?)),
         Task::Doctor { json } => {
             let findings = doctor::examine()?;
             match json {
                 true => print_json(&findings)?,
                 false => println!("{}", findings.text()),
             }
-            Ok(findings.is_well())
+            Ok(u8::from(!findings.is_well()))
         }
-        Task::Backend(server) => hand::backend(server).map(|()| true),
+        Task::Backend(server) => hand::backend(server).map(|()| 0),
         Task::Relay { fault, listen, backend } => {
-            lab::subject::relay::run(fault, listen, backend).map(|()| true)
+            lab::subject::relay::run(fault, listen, backend).map(|()| 0)
         }
     }
 }
@@ -180,7 +182,7 @@ fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
     progress.finish_and_clear();
     let deviations = report::deviations(&outcomes);
     if json {
-        print_json(&outcomes)?;
+        print_json(&Findings::of(&outcomes))?;
     } else {
         print!("\n{}\n", report::grid(&outcomes));
         for line in &deviations {
@@ -193,7 +195,7 @@ fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
     Ok(deviations.is_empty())
 }
 
-fn check(chosen: &[&'static Experiment], spec: &Spec, jobs: usize, json: bool) -> Result<bool> {
+fn check(chosen: &[&'static Experiment], spec: &Spec, jobs: usize, json: bool) -> Result<u8> {
     let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
     let progress = tour::spinner(work.len() as u64);
     let outcomes = matrix::run_all_if_present(work, jobs, |outcome| {
@@ -202,16 +204,14 @@ fn check(chosen: &[&'static Experiment], spec: &Spec, jobs: usize, json: bool) -
     });
     progress.finish_and_clear();
     if json {
-        print_json(&outcomes)?;
+        print_json(&Findings::of(&outcomes))?;
     } else {
         print!("{}", report::grades(&outcomes));
     }
-    let bad = outcomes.iter().any(|outcome| report::is_bad(outcome.verdict.kind));
-    let judged = outcomes.iter().any(|outcome| outcome.verdict.kind.is_good());
-    Ok(judged && !bad)
+    Ok(report::exit_status(&outcomes))
 }
 
-fn list(json: bool) -> Result<bool> {
+fn list(json: bool) -> Result<()> {
     #[derive(Serialize)]
     struct Row {
         name: &'static str,
@@ -222,14 +222,13 @@ fn list(json: bool) -> Result<bool> {
         for Experiment { name, question, .. } in experiments::ALL {
             println!("{}{question}", report::bold(format!("{name:18}")));
         }
-        return Ok(true);
+        return Ok(());
     }
     let row = |&Experiment { name, question, .. }: &Experiment| {
         let expected = |step: &'static Step| (step.name.as_str(), step.expected(name));
         Row { name, question, expected: ladder().steps.iter().map(expected).collect() }
     };
-    print_json(&experiments::ALL.iter().map(row).collect::<Vec<_>>())?;
-    Ok(true)
+    print_json(&experiments::ALL.iter().map(row).collect::<Vec<_>>())
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {

@@ -35,7 +35,7 @@ const _: fn(Kind) -> fn() = |kind| match kind {
     Kind::Died => dying_of_a_reset_is_reported_with_the_last_words,
     Kind::Absent => a_program_that_ends_at_once_is_absent_and_quoted,
     // No relay deserves these: a machine may be too slow, and a question may not fit a proxy.
-    Kind::Slow | Kind::NotJudged => || {},
+    Kind::Noted | Kind::NotJudged => || {},
 };
 
 // Relays without a fault.
@@ -98,7 +98,7 @@ fn a_missing_chunk_is_seen_although_curl_is_content() {
     assert_eq!((chunked.curl.exit, chunked.reached), (0, Reached::Complete));
     assert_all_accounted_for(chunked);
     assert!(others.iter().all(|other| other.is_exact()));
-    assert_says(&verdict, "curl notices nothing");
+    assert_says(&verdict, "curl would notice nothing");
 }
 
 #[test]

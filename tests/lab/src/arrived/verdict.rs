@@ -18,8 +18,11 @@ pub enum Kind {
     /// It stopped taking what it could not pass on.
     #[strum(to_string = "held back")]
     HeldBack,
-    /// It took what it could not pass on, and kept it somewhere else than in memory.
+    /// It took what it could not pass on, and kept it in a file.
     Spilled,
+    /// It did something else than a plain relay does, and it may: the sentence says what.
+    #[strum(to_string = "note")]
+    Noted,
     /// Bytes are missing, and later ones arrived.
     Hole,
     /// The end is missing.
@@ -42,8 +45,6 @@ pub enum Kind {
     Leaked,
     /// It ended.
     Died,
-    /// It was still at work when the time was over.
-    Slow,
     /// It never listened.
     Absent,
     /// The experiment cannot judge it.
@@ -59,8 +60,68 @@ impl Kind {
 
     /// Whether a proxy that people trust may get this verdict.
     pub fn is_good(self) -> bool {
-        matches!(self, Kind::Exact | Kind::HeldBack | Kind::Spilled)
+        self.answer() < Answer::NotJudged
     }
+
+    /// Which of the four answers it is.
+    pub fn answer(self) -> Answer {
+        match self {
+            Kind::Exact | Kind::HeldBack => Answer::Sound,
+            Kind::Spilled | Kind::Noted => Answer::Note,
+            Kind::NotJudged => Answer::NotJudged,
+            _ => Answer::Fault,
+        }
+    }
+}
+
+/// Every verdict is one of four things, the better ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "lowercase")]
+pub enum Answer {
+    /// It does what a trusted proxy does.
+    Sound,
+    /// It made a choice that a trusted proxy may make and that its users should know of.
+    Note,
+    /// The experiment could not find out, or not everything.
+    #[strum(to_string = "not judged")]
+    NotJudged,
+    /// A user loses bytes, time, memory or the service.
+    Fault,
+}
+
+/// What an experiment can judge. The sentence at the end of a check lists these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "lowercase")]
+pub enum Matter {
+    /// Whether every byte of a response arrives, in order, and then its end.
+    #[strum(to_string = "the bytes of responses")]
+    Responses,
+    /// Whether every byte of a request's body arrives.
+    #[strum(to_string = "the bytes of uploads")]
+    Uploads,
+    /// Whether other clients are served while one is stuck.
+    #[strum(to_string = "service for others")]
+    Others,
+    /// Whether it lives through refusals, resets and signals.
+    Survival,
+    /// Whether memory is bounded and comes back.
+    Memory,
+    /// Whether descriptors come back.
+    Descriptors,
+    /// Whether it sleeps while nothing moves.
+    #[strum(to_string = "processor time")]
+    Processor,
+}
+
+/// Something that an experiment should have judged and could not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unjudged {
+    /// What.
+    pub matter: Matter,
+    /// The reason.
+    pub why: String,
 }
 
 /// The way that the bytes of a [`Reading`] went.
@@ -92,6 +153,10 @@ pub struct Verdict {
     pub kind: Kind,
     /// In a sentence, with its numbers.
     pub sentence: String,
+    /// What else its users should know, a sentence each.
+    pub notes: Vec<String>,
+    /// What could not be judged although the experiment asks for it.
+    pub unjudged: Vec<Unjudged>,
     /// The transfers that it is based on. Some verdicts need none.
     pub transfers: Vec<Transfer>,
 }
@@ -99,7 +164,15 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict without transfers.
     pub fn new(kind: Kind, sentence: impl Into<String>) -> Verdict {
-        Verdict { kind, sentence: sentence.into(), transfers: vec![] }
+        let (notes, unjudged, transfers) = Default::default();
+        Verdict { kind, sentence: sentence.into(), notes, unjudged, transfers }
+    }
+
+    /// Which of the four answers it is. A fault stays a fault, whatever else could not be judged.
+    pub fn answer(&self) -> Answer {
+        let of_notes = if self.notes.is_empty() { Answer::Sound } else { Answer::Note };
+        let of_gaps = if self.unjudged.is_empty() { Answer::Sound } else { Answer::NotJudged };
+        self.kind.answer().max(of_notes).max(of_gaps)
     }
 
     /// The same verdict, with these transfers as its proof.
@@ -111,7 +184,7 @@ impl Verdict {
     /// The verdict that follows from transfers alone: that on the worst of them.
     pub fn of(transfers: Vec<Transfer>) -> Verdict {
         match transfers.iter().map(assess).max_by_key(|(severity, ..)| *severity) {
-            Some((_, kind, sentence)) => Verdict { kind, sentence, transfers },
+            Some((_, kind, sentence)) => Verdict::new(kind, sentence).with(transfers),
             None => Verdict::new(Kind::NotJudged, "nothing was transferred"),
         }
     }
@@ -166,8 +239,8 @@ fn assess(transfer: &Transfer) -> (u8, Kind, String) {
     };
     let curl = match &reading.curl {
         _ if transfer.direction == Direction::Upload || kind == Kind::Exact => String::new(),
-        curl if curl.exit != 0 => format!("; curl: ({}) {}", curl.exit, curl.words),
-        _ if complete => "; curl notices nothing (exit 0)".into(),
+        curl if curl.exit != 0 => format!("; curl would say: ({}) {}", curl.exit, curl.words),
+        _ if complete => "; curl would notice nothing (exit 0)".into(),
         _ => String::new(),
     };
     (severity, kind, format!("{what}{way}{also}{curl}"))

@@ -12,6 +12,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         wait, or bytes are missing afterwards.",
     meaning: "An API that streams in both directions hangs or loses data, or hangs the service for \
         everybody.",
+    judges: &[Matter::Responses, Matter::Uploads, Matter::Others],
     run,
 };
 

@@ -3,7 +3,7 @@
 pub use super::Experiment;
 pub use super::rig::{self, DEADLINE, Ended, FOREVER, Halt, Rig, SETTLE, Story};
 use crate::arrived::http::End;
-pub use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
+pub use crate::arrived::verdict::{Direction, Kind, Matter, Transfer, Verdict};
 pub use crate::ends::Attempt;
 pub use crate::ends::backend::{Act, Backend, Gate, Progress, Route};
 pub use crate::ends::client::Client;

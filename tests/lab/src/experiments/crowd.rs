@@ -11,6 +11,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         client gets nothing and every thread of the proxy is asleep.",
     meaning: "One visitor with a bad connection, or one who means harm, stops the service for \
         everybody.",
+    judges: &[Matter::Others],
     run,
 };
 

@@ -9,6 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     finds: "A proxy that sees that the backend has ended and closes before it has read what is left.",
     meaning: "On a busy machine the last part of a page is missing. The same happens without any signal \
         when a backend answers quickly and closes.",
+    judges: &[Matter::Responses],
     run,
 };
 

@@ -9,6 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         never came out again; or a connection that was closed before they did.",
     meaning: "The user's download stops short. Where the page said how long it is, the browser or curl \
         reports an error; where it did not, nobody notices.",
+    judges: &[Matter::Responses],
     run,
 };
 

@@ -26,7 +26,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use self::rig::{Event, Halt, Story};
-use crate::arrived::verdict::{Kind, Verdict};
+use crate::arrived::verdict::{Answer, Kind, Matter, Verdict};
 use crate::subject::proxy::Spec;
 
 /// An experiment.
@@ -41,6 +41,8 @@ pub struct Experiment {
     pub finds: &'static str,
     /// What such a fault means to a user, in a sentence or two.
     pub meaning: &'static str,
+    /// What it judges.
+    pub judges: &'static [Matter],
     run: fn(&Spec, &Story) -> Result<Verdict, Halt>,
 }
 
@@ -66,6 +68,12 @@ pub fn named(name: &str) -> Option<&'static Experiment> {
     ALL.iter().find(|experiment| experiment.name == name)
 }
 
+/// The names of the experiments that none of these outcomes comes from.
+pub fn not_among(outcomes: &[Outcome]) -> Vec<&'static str> {
+    let asked = |name: &str| outcomes.iter().any(|outcome| outcome.experiment == name);
+    ALL.iter().map(|experiment| experiment.name).filter(|name| !asked(name)).collect()
+}
+
 /// What came out of running an experiment once.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
@@ -73,6 +81,11 @@ pub struct Outcome {
     pub experiment: &'static str,
     /// The proxy's name.
     pub proxy: String,
+    /// Whether it is a step of the workbook, and not another program that has the name of one.
+    #[serde(skip)]
+    pub is_step: bool,
+    /// Which of the four answers the verdict is.
+    pub answer: Answer,
     /// The verdict.
     pub verdict: Verdict,
     /// How long it took, in milliseconds.
@@ -96,6 +109,8 @@ impl Experiment {
         Outcome {
             experiment: self.name,
             proxy: spec.name.clone(),
+            is_step: spec.is_step,
+            answer: verdict.answer(),
             verdict,
             took_ms: begun.elapsed().as_millis() as u64,
             story: story.events(),

@@ -10,6 +10,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     finds: "A proxy that writes the new bytes first.",
     meaning: "Every byte arrives and the page is damaged all the same, now and then, under load: one of \
         the hardest faults to find.",
+    judges: &[Matter::Responses],
     run,
 };
 

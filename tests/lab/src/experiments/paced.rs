@@ -12,6 +12,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         go missing.",
     meaning: "This is an ordinary slow connection. A page that is long enough arrives with holes, or the \
         transfer stops for good.",
+    judges: &[Matter::Responses],
     run,
 };
 

@@ -13,6 +13,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         bound. To stop reading is good, and so is to put them into a file.",
     meaning: "Some slow clients of a large download use up the machine's memory, and then the kernel \
         ends the proxy and with it everybody's connections.",
+    judges: &[Matter::Memory],
     run,
 };
 

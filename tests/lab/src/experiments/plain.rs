@@ -9,6 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     finds: "A proxy that cannot even pass on a page without any pressure: it changes bytes, cuts the \
         page short, or never passes on its end.",
     meaning: "Nobody can use this proxy.",
+    judges: &[Matter::Responses],
     run,
 };
 

@@ -12,6 +12,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         backend again.",
     meaning: "A backend that is restarted takes the proxy down with it, or leaves users in front of an \
         empty page for minutes.",
+    judges: &[Matter::Survival, Matter::Descriptors],
     run,
 };
 

@@ -12,6 +12,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         nobody afterwards.",
     meaning: "Every visitor who closes the page too early costs a little. After some thousands of them \
         the proxy has no descriptor or no memory left, and stops serving.",
+    judges: &[Matter::Survival, Matter::Descriptors, Matter::Memory],
     run,
 };
 

@@ -8,6 +8,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         that is interrupted like this ends with the error EINTR.",
     finds: "A proxy that takes EINTR for a real error and ends, or closes a connection.",
     meaning: "A debugger, a laptop that sleeps, or a container that is paused takes the service down.",
+    judges: &[Matter::Survival],
     run,
 };
 

@@ -10,6 +10,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         everything after the hole is in the wrong place.",
     meaning: "The page is damaged in the middle. The framing breaks where the hole is, so curl stops \
         with an error; a client that does not check saves a damaged file.",
+    judges: &[Matter::Responses],
     run,
 };
 

@@ -9,6 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         or it stops passing them on.",
     meaning: "The user's photo or form arrives damaged at the server, or not at all, and the client is \
         told nothing.",
+    judges: &[Matter::Uploads],
     run,
 };
 

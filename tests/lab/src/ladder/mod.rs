@@ -135,11 +135,15 @@ impl Ladder {
         self.step(step).map(|step| step.expected(experiment))
     }
 
-    /// Whether the outcome is what the ladder says. Nothing is expected of other programs, so they
-    /// are never wrong.
+    /// What the ladder expected of this outcome. Nothing is expected of other programs, not even if
+    /// they have the name of a step.
+    pub fn expected_of(&self, outcome: &Outcome) -> Option<Expectation> {
+        self.expected(outcome.experiment, &outcome.proxy).filter(|_| outcome.is_step)
+    }
+
+    /// Whether the outcome is what the ladder says. Programs that are no steps are never wrong.
     pub fn is_expected(&self, outcome: &Outcome) -> bool {
-        self.expected(outcome.experiment, &outcome.proxy)
-            .is_none_or(|expected| expected.allows(outcome.verdict.kind))
+        self.expected_of(outcome).is_none_or(|expected| expected.allows(outcome.verdict.kind))
     }
 }
 

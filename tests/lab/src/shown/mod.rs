@@ -2,5 +2,6 @@
 
 pub mod doctor;
 pub mod hand;
+pub mod json;
 pub mod report;
 pub mod tour;

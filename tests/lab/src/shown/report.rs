@@ -1,12 +1,13 @@
 //! How outcomes are printed: in words and colors, and never in color alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::arrived::align::Segment;
+use crate::arrived::align::{Gap, Segment};
 use crate::arrived::reading::Offsets;
-use crate::arrived::verdict::{Direction, Kind, Transfer};
+use crate::arrived::verdict::{Answer, Direction, Kind, Matter, Transfer, Unjudged};
 use crate::experiments::{self, Outcome};
 use crate::ladder::{Step, ladder};
 use crate::numbers::thousands;
@@ -15,8 +16,8 @@ use crate::numbers::thousands;
 pub fn style(kind: Kind) -> Style {
     let color = match kind {
         Kind::NotJudged => AnsiColor::BrightBlack,
-        Kind::Exact | Kind::HeldBack | Kind::Spilled => AnsiColor::Green,
-        Kind::Frozen | Kind::Slow => AnsiColor::Cyan,
+        Kind::Exact | Kind::HeldBack | Kind::Spilled | Kind::Noted => AnsiColor::Green,
+        Kind::Frozen => AnsiColor::Cyan,
         Kind::Grew | Kind::Leaked | Kind::Spun => AnsiColor::Yellow,
         Kind::Hole | Kind::Truncated | Kind::Swallowed => AnsiColor::Red,
         Kind::Reordered | Kind::Repeated | Kind::Altered => AnsiColor::Red,
@@ -99,8 +100,8 @@ pub fn deviations(outcomes: &[Outcome]) -> Vec<String> {
         .filter(|outcome| !ladder().is_expected(outcome))
         .map(|outcome| {
             let Outcome { experiment, proxy, verdict, .. } = outcome;
-            let expected = ladder().expected(experiment, proxy);
-            let wanted = expected.map_or(String::new(), |expected| expected.words());
+            let wanted =
+                ladder().expected_of(outcome).map_or(String::new(), |expected| expected.words());
             let kind = verdict.kind;
             format!("{proxy} in {experiment}: {kind}, expected {wanted}. {}", verdict.sentence)
         })
@@ -121,7 +122,13 @@ pub fn story(outcome: &Outcome) -> String {
     for transfer in &verdict.transfers {
         text += &transfer_story(transfer);
     }
-    if let Some(expected) = ladder().expected(outcome.experiment, &outcome.proxy) {
+    for note in &verdict.notes {
+        let _ = writeln!(text, "Note: {note}.");
+    }
+    for Unjudged { matter, why } in &verdict.unjudged {
+        let _ = writeln!(text, "Not judged: {matter}. {why}.");
+    }
+    if let Some(expected) = ladder().expected_of(outcome) {
         let why = &expected.why;
         let as_expected = match expected.allows(verdict.kind) {
             true => format!("As expected: {why}."),
@@ -167,13 +174,15 @@ fn transfer_story(transfer: &Transfer) -> String {
         );
     }
     if let Some((jump, evidence)) = damage.jumps.first().zip(transfer.evidence.first()) {
-        // If nothing is missing, that header arrived too, earlier or later.
         if let Some(next) = jump.next_chunk.filter(|_| !damage.gaps.is_empty()) {
+            // The header may have come: before the gap, if the gap lies within the chunk, or at another
+            // place, if blocks changed places.
+            let gaps = &damage.gaps;
+            let lost = |gap: &Gap| (gap.at..gap.at + gap.len).contains(&next.header_at);
+            let header = if gaps.iter().any(lost) { ", and that never came" } else { "" };
             let [index, at] = [next.index, next.header_at].map(thousands);
-            let _ = writeln!(
-                text,
-                "  It goes on in chunk {index}, whose header was at {at} and never came."
-            );
+            let _ =
+                writeln!(text, "  It goes on in chunk {index}. Its header was at {at}{header}.");
         }
         let [after, from, to] = [jump.received_at, jump.from, jump.to].map(thousands);
         let _ = writeln!(
@@ -215,29 +224,75 @@ pub fn grades(outcomes: &[Outcome]) -> String {
         let word = word(Kind::Absent, 0);
         return format!("{word}: {}.\n\nThere was no proxy to try.\n", first.verdict.sentence);
     }
-    let line = |Outcome { experiment, verdict, .. }: &Outcome| {
-        format!("{experiment:18}{}{}\n", word(verdict.kind, 12), verdict.sentence)
-    };
-    let count = |is: fn(Kind) -> bool| outcomes.iter().filter(|it| is(it.verdict.kind)).count();
-    let (failed, unjudged) = (count(is_bad), count(|kind| kind == Kind::NotJudged));
-    let summary = match (failed, outcomes.len() - unjudged) {
-        (0, 0) => "Nothing could be judged.".into(),
-        (0, _) => paint(
-            "Every byte, in order; nobody frozen; memory bounded; nothing leaked; alive.",
-            style(Kind::Exact),
-        ),
-        (failed, judged) => {
-            paint(format!("{failed} of {judged} experiments found a fault."), style(Kind::Hole))
-        }
-    };
-    let rest = match unjudged {
-        0 => String::new(),
-        count => format!(" Not judged: {count}."),
-    };
-    format!("{}\n{summary}{rest}\n", outcomes.iter().map(line).collect::<String>())
+    let lines: String = outcomes.iter().map(grade).collect();
+    format!("{lines}\n{}", closing(outcomes))
 }
 
-/// Whether a verdict counts against a proxy that wants to be trusted.
-pub fn is_bad(kind: Kind) -> bool {
-    !kind.is_good() && kind != Kind::NotJudged
+/// One experiment in a check.
+fn grade(outcome: &Outcome) -> String {
+    let Outcome { experiment, verdict, .. } = outcome;
+    let mut text = format!("{experiment:18}{}{}\n", word(verdict.kind, 12), verdict.sentence);
+    for note in &verdict.notes {
+        let _ = writeln!(text, "{:18}{}{note}", "", word(Kind::Noted, 12));
+    }
+    for Unjudged { matter, why } in &verdict.unjudged {
+        let _ = writeln!(text, "{:18}{}{matter}: {why}", "", word(Kind::NotJudged, 12));
+    }
+    text
+}
+
+/// The end of a check: what was found, what was judged, and what was not.
+fn closing(outcomes: &[Outcome]) -> String {
+    let named = |answer: Answer| -> Vec<&str> {
+        let those = outcomes.iter().filter(|outcome| outcome.answer == answer);
+        those.map(|outcome| outcome.experiment).collect()
+    };
+    let faults = named(Answer::Fault);
+    let mut text = match &faults[..] {
+        [] if judged(outcomes).is_empty() => bold("Nothing could be judged."),
+        [] => paint("No fault found.", style(Kind::Exact)),
+        faults => {
+            let (count, all, names) = (faults.len(), outcomes.len(), faults.join(", "));
+            let noun = if all == 1 { "experiment" } else { "experiments" };
+            paint(format!("{count} of {all} {noun} found a fault: {names}."), style(Kind::Hole))
+        }
+    };
+    let matters: Vec<String> = judged(outcomes).iter().map(Matter::to_string).collect();
+    if !matters.is_empty() {
+        let _ = write!(text, "\nJudged: {}.", matters.join(", "));
+    }
+    let unjudged = named(Answer::NotJudged);
+    if !unjudged.is_empty() {
+        let _ = write!(text, "\nNot judged, or not entirely: {}.", unjudged.join(", "));
+    }
+    let unasked = experiments::not_among(outcomes);
+    if !unasked.is_empty() {
+        let _ = write!(text, "\nNot asked: {}.", unasked.join(", "));
+    }
+    text + "\n"
+}
+
+/// What these outcomes have judged. An experiment that found a fault, or only a part of what it asks,
+/// has judged the rest.
+pub fn judged(outcomes: &[Outcome]) -> BTreeSet<Matter> {
+    let mut matters = BTreeSet::new();
+    for Outcome { experiment, verdict, .. } in outcomes {
+        let asked = experiments::named(experiment).map_or(&[][..], |known| known.judges);
+        let is_judged = |matter: &&Matter| {
+            let not = verdict.unjudged.iter().any(|unjudged| unjudged.matter == **matter);
+            verdict.kind != Kind::NotJudged && !not
+        };
+        matters.extend(asked.iter().filter(is_judged));
+    }
+    matters
+}
+
+/// The exit status that says it all: 0 no fault and everything judged, 1 a fault, 3 no fault, but
+/// something could not be judged.
+pub fn exit_status(outcomes: &[Outcome]) -> u8 {
+    match outcomes.iter().map(|outcome| outcome.answer).max() {
+        Some(Answer::Sound | Answer::Note) => 0,
+        Some(Answer::Fault) => 1,
+        Some(Answer::NotJudged) | None => 3,
+    }
 }

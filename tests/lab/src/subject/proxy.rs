@@ -22,6 +22,8 @@ pub struct Spec {
     /// Program and arguments. `{listen}`, `{backend}`, `{listen_port}` and `{backend_port}` in them are
     /// replaced by addresses and ports.
     pub command: Vec<String>,
+    /// Whether it is a step of the workbook: then its manifest says what is expected of it.
+    pub is_step: bool,
     /// Whether it can listen on port 0, and prints a line that says which port that has become.
     pub announces: bool,
     /// How long it may take until it listens.
@@ -34,13 +36,14 @@ impl Spec {
         let path = path.into();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let command = vec![path.to_string_lossy().into(), "{listen}".into(), "{backend}".into()];
-        Spec { name, command, announces: true, patience: PATIENCE }
+        Spec { name, command, is_step: true, announces: true, patience: PATIENCE }
     }
 
     /// Any program. Its name is that of the file.
     pub fn foreign(command: Vec<String>) -> Spec {
         let name = command.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
-        Spec { name: name.to_string_lossy().into(), command, announces: false, patience: PATIENCE }
+        let name = name.to_string_lossy().into();
+        Spec { name, command, is_step: false, announces: false, patience: PATIENCE }
     }
 }
 
