@@ -287,7 +287,7 @@ impl Stage<'_> {
         let is_still = || {
             let vitals = procfs::vitals(&pids, false);
             let counters = vec![vitals.cpu_ns];
-            watch.look(SETTLE, &vitals, counters, false, || self.sockets()) == Look::Still
+            watch.look(SETTLE.at_least, &vitals, counters, false, || self.sockets()) == Look::Still
         };
         in_time(is_still, "something moves all the time")
     }

@@ -35,7 +35,8 @@ const AROUND: u64 = 48;
 const BLOCK: usize = 1 << 16;
 
 impl Client {
-    /// Connects to the proxy. Sends nothing yet; `response` is what should come back for `request`.
+    /// Begins to connect to the proxy, and does not wait: see [`Client::is_connected`]. Sends nothing
+    /// yet; `response` is what should come back for `request`.
     ///
     /// # Errors
     /// Those of connecting.
@@ -46,7 +47,7 @@ impl Client {
         response: &Wire,
     ) -> io::Result<Client> {
         Ok(Client {
-            stream: net::connect(proxy, window)?,
+            stream: net::begin_to_connect(proxy, window)?,
             request: request.clone(),
             response: response.clone(),
             sent: 0,
@@ -56,6 +57,14 @@ impl Client {
             record: vec![],
             block: vec![0; BLOCK],
         })
+    }
+
+    /// Whether the connection is there. Until then nothing can be sent.
+    ///
+    /// # Errors
+    /// When the connection cannot be made.
+    pub fn is_connected(&self) -> io::Result<bool> {
+        net::is_connected(&self.stream)
     }
 
     /// Sends what the kernel takes of the rest of the request.

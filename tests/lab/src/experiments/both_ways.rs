@@ -38,8 +38,16 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let mut rig = Rig::start(spec, vec![route.clone(), small_page()], story)?;
     let mut client = rig.silent_client(Window::Default, &route.request, &route.response)?;
     rig.tell(format!("Both ends send {} bytes before they read.", thousands(long)));
+    let asked = |backend: &Backend| newest_is(backend, &route, |_| true);
+    if rig.pump(FOREVER, |backend| match asked(backend) {
+        true => Attempt::Done,
+        false => send_until(&mut client, || asked(backend)),
+    })? == Ended::Still
+    {
+        return Err(rig.frozen("the request never reached the backend").into());
+    }
     let all_sent = |backend: &Backend| newest_is(backend, &route, |newest| newest.sent >= long);
-    let ended = rig.pump(FOREVER, |backend| send_until(&mut client, || all_sent(backend)))?;
+    let ended = rig.pump(LULL, |backend| send_until(&mut client, || all_sent(backend)))?;
     let stuck = ended == Ended::Still;
     if stuck {
         serves_others(&mut rig, &route, &client)?;

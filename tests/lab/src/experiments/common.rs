@@ -1,7 +1,9 @@
 //! What several experiments do, and the names that nearly all of them use.
 
 pub use super::Experiment;
-pub use super::rig::{self, DEADLINE, Ended, FOREVER, Halt, Rig, SETTLE, Story};
+pub use super::rig::{
+    self, DEADLINE, Ended, FOREVER, Halt, LULL, Patience, Rig, SETTLE, Story,
+};
 use crate::arrived::http::End;
 pub use crate::arrived::verdict::{Direction, Kind, Matter, Transfer, Verdict};
 pub use crate::ends::Attempt;

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::common::*;
 
 pub const EXPERIMENT: Experiment = Experiment {
@@ -16,9 +14,6 @@ pub const EXPERIMENT: Experiment = Experiment {
     run,
 };
 
-/// How long a proxy may try again. HAProxy does so three times, with a second in between.
-const RETRYING: Duration = Duration::from_secs(6);
-
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let small = small_page();
     let backend = Backend::refusing(vec![small.clone()])?;
@@ -26,7 +21,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let before = rig.proxy.full_vitals();
     let mut client = rig.silent_client(Window::Default, &small.request, &small.response)?;
     rig.pump(SETTLE, |_| rig::send(&mut client))?;
-    let ended = rig.drain(&mut client, RETRYING)?;
+    let ended = rig.drain(&mut client, FOREVER)?;
     if ended == Ended::Still {
         let what = "the backend refuses, and the client waits for an answer or an end";
         return Err(rig.frozen(what).into());

@@ -25,13 +25,34 @@ use crate::sent::wire::Wire;
 use crate::subject::program::Signal;
 use crate::subject::proxy::{Proxy, Spec};
 
-/// How long everything must be still before the next act begins. It may be short even on a busy
-/// machine, because a thread that only waits for a processor is not called still.
-pub const SETTLE: Duration = Duration::from_millis(50);
+/// How long everything must be still before we go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// If every thread of the proxy waits for somebody else: nothing but us can wake it.
+    pub at_least: Duration,
+    /// If one of them may go on by itself, because it sleeps or waits with a time limit.
+    pub for_timers: Duration,
+}
 
-/// How long everything must be still before we say that it will be so for ever. This is longer than the
-/// timers by which TCP probes a full peer and sends again over loopback.
-pub const FOREVER: Duration = Duration::from_millis(1500);
+/// Until the next act begins. It may be short even on a busy machine, because a thread that only waits
+/// for a processor is not called still.
+pub const SETTLE: Patience =
+    Patience { at_least: Duration::from_millis(50), for_timers: Duration::from_millis(50) };
+
+/// Until a transfer counts as blocked, where that is no accusation. This is longer than the timers by
+/// which TCP probes a full peer and sends again over loopback.
+pub const LULL: Patience =
+    Patience { at_least: Duration::from_millis(1500), for_timers: Duration::from_millis(1500) };
+
+/// Until we say that it will be so for ever. A proxy with a timer may have good reasons: it waits before
+/// it connects, or tries again after a second, or three times.
+pub const FOREVER: Patience = Patience { for_timers: PATIENT, ..LULL };
+
+/// Longer than proxies pause before they try again.
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// While a connection is being made. The kernel tries again after 1, 3, 7 and 15 seconds.
+const CONNECTING: Patience = Patience { at_least: PATIENT, for_timers: PATIENT };
 
 /// The pause between two looks at whether anything moves.
 const PACE: Duration = Duration::from_millis(4);
@@ -201,24 +222,53 @@ impl Rig {
         request: &Wire,
         response: &Wire,
     ) -> Result<Client, Halt> {
-        Client::connect(self.proxy.address, window, request, response).map_err(|error| {
-            if let Some(how) = self.proxy.exited() {
-                return self.died(&how).into();
+        let address = self.proxy.address;
+        let client = Client::connect(address, window, request, response)
+            .map_err(|error| self.unreachable(error))?;
+        let mut failure = None;
+        let connected = self.pump(CONNECTING, |_| match client.is_connected() {
+            Ok(true) => Attempt::Done,
+            Ok(false) => {
+                client.wait_writable(PACE);
+                Attempt::Idle
             }
-            let address = self.proxy.address;
-            let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
-            let verdict = match sockets::is_listening(address.port()) {
-                // So it listens on another address: on ::1 alone, for example.
-                true if refused => {
-                    let port = address.port();
-                    let what =
-                        format!("it listens on port {port}, but clients of {address} are refused");
-                    Verdict::new(Kind::Absent, what)
-                }
-                _ => Verdict::new(Kind::Died, format!("a client could not connect: {error}")),
-            };
-            Halt::from(verdict)
-        })
+            Err(error) => {
+                failure = Some(error);
+                Attempt::Done
+            }
+        })?;
+        match (failure, connected) {
+            (Some(error), _) => Err(self.unreachable(error)),
+            (None, Ended::Done) => Ok(client),
+            (None, Ended::Still) => {
+                let seconds = PATIENT.as_secs();
+                let what = format!(
+                    "a client tried to connect for {seconds} s, but the queue of those who wait is full and nobody is accepted"
+                );
+                Err(self.frozen(&what).into())
+            }
+        }
+    }
+
+    /// Why a client cannot connect.
+    fn unreachable(&mut self, error: std::io::Error) -> Halt {
+        if let Some(how) = self.proxy.exited() {
+            return self.died(&how).into();
+        }
+        if error.kind() != std::io::ErrorKind::ConnectionRefused {
+            return Halt::from(error);
+        }
+        let (address, port) = (self.proxy.address, self.proxy.address.port());
+        let verdict = match sockets::is_listening(port) {
+            // So it listens on another address: on ::1 alone, for example.
+            true => {
+                let what =
+                    format!("it listens on port {port}, but clients of {address} are refused");
+                Verdict::new(Kind::Absent, what)
+            }
+            false => Verdict::new(Kind::Died, "it does not listen any more: a client was refused"),
+        };
+        verdict.into()
     }
 
     /// Waits until the backend has begun to serve this route.
@@ -249,7 +299,7 @@ impl Rig {
     ///
     /// # Errors
     /// As for [`Rig::pump`].
-    pub fn drain(&mut self, client: &mut Client, patience: Duration) -> Result<Ended, Halt> {
+    pub fn drain(&mut self, client: &mut Client, patience: Patience) -> Result<Ended, Halt> {
         let ended = self.pump(patience, |_| {
             if client.is_complete() {
                 return Attempt::Done;
@@ -270,7 +320,7 @@ impl Rig {
     /// When the proxy dies or spins, or [`DEADLINE`] is over.
     pub fn pump(
         &mut self,
-        patience: Duration,
+        patience: Patience,
         mut act: impl FnMut(&Backend) -> Attempt,
     ) -> Result<Ended, Halt> {
         self.watch.restart();
@@ -291,7 +341,7 @@ impl Rig {
         }
     }
 
-    fn is_still_for(&mut self, patience: Duration) -> Result<bool, Halt> {
+    fn is_still_for(&mut self, patience: Patience) -> Result<bool, Halt> {
         if let Some(how) = self.proxy.exited() {
             return Err(self.died(&how).into());
         }
@@ -307,8 +357,9 @@ impl Rig {
         let (counters, is_busy) = (self.backend.counters(), self.backend.is_busy());
         let ports = [self.proxy.address.port(), self.backend.address.port()];
         let sockets = || sockets::sockets(&ports);
-        match self.watch.look(patience, &vitals, counters, is_busy, sockets) {
-            Look::Still => Ok(true),
+        match self.watch.look(patience.at_least, &vitals, counters, is_busy, sockets) {
+            Look::Still => Ok(self.watch.unchanged_for() >= patience.for_timers
+                || !self.proxy.may_go_on_alone()),
             Look::Moving => Ok(false),
             Look::Spinning(ns) => {
                 let ms = ns / 1_000_000;
@@ -361,8 +412,9 @@ impl Rig {
     /// When the proxy is gone, or does not stop.
     pub fn freeze(&mut self) -> Result<(), Halt> {
         self.signal(Signal::SIGSTOP)?;
-        if !true_within(FOREVER, || self.proxy.vitals().stopped) {
-            return Err(anyhow::anyhow!("the proxy cannot be stopped by SIGSTOP").into());
+        if !true_within(FOREVER.at_least, || self.proxy.vitals().stopped) {
+            let what = "the proxy cannot be stopped by a signal (SIGSTOP), and this experiment needs that";
+            return Err(Verdict::new(Kind::NotJudged, what).into());
         }
         Ok(())
     }

@@ -85,6 +85,11 @@ impl Watch {
         self.quiet_looks = 0;
     }
 
+    /// For how long nothing has changed.
+    pub fn unchanged_for(&self) -> Duration {
+        self.same_since.elapsed()
+    }
+
     fn changed(&mut self, now: Instant, cpu_ns: u64) {
         self.same_since = now;
         self.cpu_ns_then = cpu_ns;

@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
@@ -26,8 +27,10 @@ pub enum Window {
     Small,
 }
 
-/// Connects to `address` on loopback, with this receive window. Reading and writing will not wait.
-pub fn connect(address: SocketAddr, window: Window) -> io::Result<TcpStream> {
+/// Begins to connect to `address` on loopback, with this receive window. Neither this nor reading and
+/// writing will wait; [`is_connected`] says when the connection is there. It may take long: where the
+/// queue of a listener is full, the kernel tries again after 1, 3, 7, … seconds.
+pub fn begin_to_connect(address: SocketAddr, window: Window) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Set before connecting, because the handshake tells the other side about both.
     match window {
@@ -38,9 +41,33 @@ pub fn connect(address: SocketAddr, window: Window) -> io::Result<TcpStream> {
             socket.set_tcp_mss(1400)?;
         }
     }
-    socket.connect(&address.into())?;
     socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        connected => connected?,
+    }
     Ok(socket.into())
+}
+
+/// Whether the connection is there. Fails when it cannot be made.
+pub fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+        connected => connected.map(|_| true),
+    }
+}
+
+/// Connects to `address` as [`begin_to_connect`] does, and waits `patience` at most.
+pub fn connect(address: SocketAddr, window: Window, patience: Duration) -> io::Result<TcpStream> {
+    let stream = begin_to_connect(address, window)?;
+    wait_ready(&stream, PollFlags::POLLOUT, patience);
+    match is_connected(&stream)? {
+        true => Ok(stream),
+        false => Err(ErrorKind::TimedOut.into()),
+    }
 }
 
 /// A port that is bound but refuses connections, until it is opened.
@@ -152,6 +179,9 @@ impl ReservedPort {
     }
 }
 
+/// Ample time for a connection over loopback to somebody who is there.
+const SECONDS: Duration = Duration::from_secs(10);
+
 /// How many bytes the kernel takes from a writer whose reader never reads: what fits into the writer's
 /// send buffer and the reader's receive buffer. Measured on this machine, once for each window.
 pub fn absorbed(window: Window) -> io::Result<u64> {
@@ -161,7 +191,7 @@ pub fn absorbed(window: Window) -> io::Result<u64> {
         return Ok(bytes);
     }
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let _reader = connect(listener.local_addr()?, window)?;
+    let _reader = connect(listener.local_addr()?, window, SECONDS)?;
     let (writer, _) = listener.accept()?;
     writer.set_nonblocking(true)?;
     let block = [0; 1 << 16];
@@ -191,10 +221,10 @@ mod tests {
     fn a_closed_port_refuses_until_it_is_opened() {
         let port = ClosedPort::bind().unwrap();
         let address = port.address().unwrap();
-        let refused = connect(address, Window::Default).unwrap_err();
+        let refused = connect(address, Window::Default, SECONDS).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         let _listener = port.open().unwrap();
-        connect(address, Window::Default).unwrap();
+        connect(address, Window::Default, SECONDS).unwrap();
     }
 
     #[test]

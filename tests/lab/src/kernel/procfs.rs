@@ -1,10 +1,14 @@
 //! What `/proc` says of processes (proc(5)).
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
-use procfs::process::{Process, Stat, Task, all_processes};
+pub use procfs::process::Stat;
+use nix::libc;
+use procfs::process::{FDTarget, Process, Task, all_processes};
 use serde::Serialize;
 
 /// What a group of processes is doing.
@@ -42,16 +46,19 @@ fn threads(process: &Process) -> impl Iterator<Item = Task> {
     process.tasks().into_iter().flatten().flatten()
 }
 
-/// The process of that id, the members of the process group that it leads, if it leads one, and all
-/// their descendants. Those that have ended are left out.
-pub fn family(pid: i32) -> Vec<Stat> {
+/// The processes of these ids, the members of the process groups that they lead, those that have
+/// `entry` (`NAME=value`) in the environment they were started with, and all their descendants. Those
+/// that have ended are left out.
+pub fn family(pids: &[i32], entry: &str) -> Vec<Stat> {
+    let marked = with_environment(entry);
     let mut others = processes();
     others.retain(|process| process.state != 'Z');
     let mut members: Vec<Stat> = vec![];
     loop {
         let (found, left): (Vec<_>, Vec<_>) = others.into_iter().partition(|process| {
-            process.pid == pid
-                || process.pgrp == pid
+            pids.contains(&process.pid)
+                || pids.contains(&process.pgrp)
+                || marked.contains(&process.pid)
                 || members.iter().any(|member| member.pid == process.ppid)
         });
         if found.is_empty() {
@@ -111,6 +118,90 @@ pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
     vitals
 }
 
+/// The inodes of the sockets that these processes hold.
+pub fn socket_inodes(pids: &[i32]) -> HashSet<u64> {
+    let held = |pid: &i32| Process::new(*pid).and_then(|process| process.fd());
+    let descriptors = pids.iter().filter_map(|pid| held(pid).ok()).flatten().flatten();
+    let inode = |target| match target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    };
+    descriptors.filter_map(|descriptor| inode(descriptor.target)).collect()
+}
+
+/// A process that holds the socket of this inode.
+pub fn holder_of(inode: u64) -> Option<Stat> {
+    processes().into_iter().find(|process| socket_inodes(&[process.pid]).contains(&inode))
+}
+
+/// The bytes on disk of the files that these processes hold open, also of those that have no name any
+/// more.
+pub fn file_bytes(pids: &[i32]) -> u64 {
+    let mut seen = HashSet::new();
+    let mut total = 0;
+    for pid in pids {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            let Ok(file) = fs::metadata(entry.path()) else { continue };
+            if file.is_file() && seen.insert((file.dev(), file.ino())) {
+                total += file.blocks() * 512;
+            }
+        }
+    }
+    total
+}
+
+/// Whether any thread of these processes may go on by itself: it waits with a time limit, or we cannot
+/// tell what it waits for. A thread that waits without a limit needs somebody else, as does one that was
+/// stopped. The kernel says which system call a thread is in, with its arguments (proc_pid_syscall(5)).
+pub fn may_go_on_alone(pids: &[i32]) -> bool {
+    let has_timer = |pid: &i32| {
+        let descriptors = Process::new(*pid).and_then(|process| process.fd());
+        descriptors.into_iter().flatten().flatten().any(|descriptor| {
+            matches!(descriptor.target, FDTarget::AnonInode(name) if name == "[timerfd]")
+        })
+    };
+    let waits_with_limit = |pid: &i32| {
+        let Ok(process) = Process::new(*pid) else { return false };
+        threads(&process).any(|thread| {
+            let path = format!("/proc/{pid}/task/{}/syscall", thread.tid);
+            fs::read_to_string(path).map_or(true, |call| has_time_limit(&call))
+        })
+    };
+    pids.iter().any(|pid| has_timer(pid) || waits_with_limit(pid))
+}
+
+/// Whether this system call, as proc_pid_syscall(5) writes it, ends after some time by itself.
+fn has_time_limit(call: &str) -> bool {
+    let mut words = call.split_ascii_whitespace();
+    let Some(number) = words.next().and_then(|word| word.parse::<i64>().ok()) else { return true };
+    let arguments: Vec<u64> = words
+        .map_while(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
+        .collect();
+    let argument = |place: usize| arguments.get(place).copied().unwrap_or(1);
+    // A limit in milliseconds, where a negative one is none; and a pointer to one, where 0 is none.
+    let milliseconds = |place| argument(place) as i32 >= 0;
+    let pointer = |place| argument(place) != 0;
+    #[cfg(target_arch = "x86_64")]
+    match number {
+        libc::SYS_poll => return milliseconds(2),
+        libc::SYS_epoll_wait => return milliseconds(3),
+        libc::SYS_select => return pointer(4),
+        libc::SYS_accept | libc::SYS_pause => return false,
+        _ => {}
+    }
+    match number {
+        libc::SYS_epoll_pwait => milliseconds(3),
+        libc::SYS_epoll_pwait2 | libc::SYS_futex => pointer(3),
+        libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => pointer(2),
+        libc::SYS_pselect6 => pointer(4),
+        libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg => false,
+        libc::SYS_write | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg => false,
+        libc::SYS_sendfile | libc::SYS_splice | libc::SYS_accept4 | libc::SYS_connect => false,
+        libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_rt_sigsuspend => false,
+        _ => true,
+    }
+}
+
 /// Whether a thread of our own process is running, or waits only for a processor or a disk.
 pub fn thread_runs(thread: i32) -> bool {
     let task = Process::myself().and_then(|process| process.task_from_tid(thread));
@@ -145,6 +236,23 @@ pub fn largest_buffer(name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_limit_is_read_from_the_system_call() {
+        let call = |number: i64, arguments: &str| has_time_limit(&format!("{number} {arguments}"));
+        let with = |place: usize, value: &str| {
+            let mut words = vec!["0x7"; 8];
+            words[place] = value;
+            words.join(" ")
+        };
+        assert!(!call(libc::SYS_epoll_pwait, &with(3, "0xffffffff")));
+        assert!(call(libc::SYS_epoll_pwait, &with(3, "0x3e8")));
+        assert!(!call(libc::SYS_futex, &with(3, "0x0")));
+        assert!(call(libc::SYS_futex, &with(3, "0x7ffe00")));
+        assert!(call(libc::SYS_clock_nanosleep, &with(0, "0x0")));
+        assert!(!call(libc::SYS_recvfrom, &with(0, "0x3")));
+        assert!(has_time_limit("running"));
+    }
 
     #[test]
     fn our_own_process_is_alive_and_owns_descriptors() {

@@ -28,6 +28,9 @@ pub struct Socket {
     pub remote: u16,
     /// As in the kernel's `tcp_states.h`: 1 established, 8 close-wait, 10 listening, …
     pub state: u8,
+    /// The number by which `/proc/PID/fd` names it. 0: no process has it, because it was not accepted
+    /// yet or is closed already.
+    pub inode: u64,
     /// Bytes that the program has written and the other end has not acknowledged.
     pub send_queue: u64,
     /// Bytes that have arrived and the program has not read. A FIN that it has not read counts as one.
@@ -77,6 +80,7 @@ impl From<&InetResponse> for Socket {
             local: header.socket_id.source_port,
             remote: header.socket_id.destination_port,
             state: header.state,
+            inode: header.inode.into(),
             send_queue: queue(header.send_queue),
             receive_queue: queue(header.recv_queue),
             awaits_ack: matches!(header.timer, Some(Timer::Retransmit(..))),

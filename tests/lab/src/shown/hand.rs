@@ -1,6 +1,6 @@
 //! The two ends to play with by hand: a backend to put behind a proxy, a client to put in front of it.
 
-use std::io::{Read, Write, copy, sink, stdin};
+use std::io::{self, Read, Write, copy, sink, stdin};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::str::FromStr;
 use std::thread;
@@ -198,8 +198,14 @@ pub fn client(habits: Habits) -> Result<bool> {
         Some(Bytes(bytes)) => Wire::post("/", bytes),
     };
     let page = Wire::response(framing, bytes.map_or_else(default_size, |Bytes(bytes)| bytes));
-    let mut client = Client::connect(proxy, Window::Default, &request, &page)
-        .with_context(|| format!("connecting to {proxy}"))?;
+    let connected = || -> io::Result<Client> {
+        let client = Client::connect(proxy, Window::Default, &request, &page)?;
+        while !client.is_connected()? {
+            client.wait_writable(A_WHILE);
+        }
+        Ok(client)
+    };
+    let mut client = connected().with_context(|| format!("connecting to {proxy}"))?;
     while !client.has_sent_all() {
         match client.send_now() {
             Moved::Bytes(_) => {}

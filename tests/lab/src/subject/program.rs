@@ -18,7 +18,7 @@ use nix::sys::signal::{kill, killpg};
 use nix::unistd::Pid;
 use parking_lot::{Condvar, Mutex};
 
-use crate::kernel::procfs::{self, Vitals};
+use crate::kernel::procfs::{self, Stat, Vitals};
 use crate::kernel::wait::find_within;
 
 /// A program that was started.
@@ -28,8 +28,36 @@ pub struct Program {
     pub stdout: Output,
     /// What it writes to stderr.
     pub stderr: Output,
-    /// The value of [`MARKER`] in the environment of its processes.
+    roots: Roots,
+}
+
+/// Where the search for a program's processes begins.
+#[derive(Clone)]
+struct Roots {
+    /// Its first process.
+    leader: i32,
+    /// The entry in the environment of its processes, [`MARKER`]`=…`.
     mark: String,
+    /// Processes that belong to it although neither parents nor environment say so.
+    adopted: Vec<i32>,
+}
+
+impl Roots {
+    fn family(&self) -> Vec<Stat> {
+        let roots = [&[self.leader], &self.adopted[..]].concat();
+        procfs::family(&roots, &self.mark)
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Found before the signal is sent: a child whose parent was killed is no longer its child.
+        let family = self.family();
+        send(Pid::from_raw(self.leader), signal);
+        // The group has it already.
+        let others = family.iter().filter(|other| ![other.pid, other.pgrp].contains(&self.leader));
+        for other in others {
+            let _ = kill(Pid::from_raw(other.pid), signal);
+        }
+    }
 }
 
 /// The environment variable that marks a program's processes. It also finds those that have left their
@@ -37,12 +65,14 @@ pub struct Program {
 const MARKER: &str = "DROPPED_WRITE_LAB";
 
 /// The programs that run, for [`kill_all`].
-static RUNNING: Mutex<Vec<Pid>> = Mutex::new(vec![]);
+static RUNNING: Mutex<Vec<Roots>> = Mutex::new(vec![]);
 
-/// Kills every program that runs, for the moment before this process itself is ended by a signal.
+/// Kills every program that runs, with all that they have started, for the moment before this process
+/// itself is ended by a signal.
 pub fn kill_all() {
-    for pid in RUNNING.lock().iter() {
-        send(*pid, Signal::SIGKILL);
+    // Twice, because a process may have started another one while the first round looked elsewhere.
+    for _ in 0..2 {
+        RUNNING.lock().iter().for_each(|roots| roots.signal(Signal::SIGKILL));
     }
 }
 
@@ -79,16 +109,18 @@ impl Program {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mark = format!("{}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         command.env(MARKER, &mark);
+        let mark = format!("{MARKER}={mark}");
         // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) is a
         // single system call that touches no memory of ours.
         unsafe {
             command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
         }
         let mut child = command.spawn()?;
-        RUNNING.lock().push(Pid::from_raw(child.id() as i32));
+        let roots = Roots { leader: child.id() as i32, mark, adopted: vec![] };
+        RUNNING.lock().push(roots.clone());
         let stdout = child.stdout.take().map_or_else(Output::nothing, Output::follow);
         let stderr = child.stderr.take().map_or_else(Output::nothing, Output::follow);
-        Ok(Program { child, stdout, stderr, mark })
+        Ok(Program { child, stdout, stderr, roots })
     }
 
     /// The id of its first process.
@@ -106,9 +138,24 @@ impl Program {
         find_within(patience, || self.exited())
     }
 
-    /// Its processes: the first one, its process group if it leads one, and all their descendants.
+    /// Its processes: the first one, its process group if it leads one, those that carry its mark in
+    /// their environment, and all their descendants.
     pub fn family(&self) -> Vec<i32> {
-        procfs::family(self.pid()).iter().map(|process| process.pid).collect()
+        self.roots.family().iter().map(|process| process.pid).collect()
+    }
+
+    /// Counts `pid` and its descendants among its processes from now on, if it was started later than
+    /// the program itself. Says whether it was.
+    pub fn adopt(&mut self, pid: i32) -> bool {
+        let started = |pid| procfs::process(pid).map(|process| process.starttime);
+        let is_later = started(pid).is_some_and(|time| Some(time) >= started(self.pid()));
+        if is_later {
+            self.roots.adopted.push(pid);
+            let leader = self.pid();
+            let mut running = RUNNING.lock();
+            running.iter_mut().filter(|it| it.leader == leader).for_each(|it| it.adopted.push(pid));
+        }
+        is_later
     }
 
     /// What its processes do, with their memory and descriptors.
@@ -123,15 +170,7 @@ impl Program {
 
     /// Sends a signal to all its processes.
     pub fn signal(&self, signal: Signal) {
-        let leader = self.pid();
-        // Found before the signal is sent: a child whose parent was killed is no longer its child.
-        let family = procfs::family(leader);
-        send(Pid::from_raw(leader), signal);
-        // The group has it already.
-        let others = family.iter().filter(|other| ![other.pid, other.pgrp].contains(&leader));
-        for other in others {
-            let _ = kill(Pid::from_raw(other.pid), signal);
-        }
+        self.roots.signal(signal);
     }
 }
 
@@ -142,11 +181,13 @@ impl Drop for Program {
             self.signal(Signal::SIGKILL);
             let _ = self.child.wait();
         }
-        for pid in procfs::with_environment(&format!("{MARKER}={}", self.mark)) {
+        let own = self.pid();
+        let left = self.roots.family().into_iter().map(|process| process.pid);
+        // The kernel may have given the id of the first one to another process by now.
+        for pid in left.filter(|pid| *pid != own) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        let own = Pid::from_raw(self.pid());
-        RUNNING.lock().retain(|pid| *pid != own);
+        RUNNING.lock().retain(|roots| roots.leader != own);
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::kernel::net::ReservedPort;
-use crate::kernel::procfs::{self, Vitals};
-use crate::kernel::sockets;
+use crate::kernel::procfs::{self, Stat, Vitals};
+use crate::kernel::sockets::{self, Socket};
 use crate::kernel::wait::find_within;
 use crate::subject::program::{Program, Signal};
 
@@ -91,7 +91,59 @@ impl Proxy {
         let family = Mutex::new(Family { searched: now, asked: now, members });
         let mut proxy = Proxy { program, address: listen, family, _port: port };
         proxy.wait_until_listening(spec)?;
+        proxy.adopt_listener();
         Ok(proxy)
+    }
+
+    /// A program may have started its daemon in a way that hides where it comes from. Whoever holds
+    /// the socket that listens where we said it should is the proxy, if it is younger than the program.
+    fn adopt_listener(&mut self) {
+        let listeners = self.own_sockets(None);
+        let held = procfs::socket_inodes(&self.program.family());
+        if listeners.iter().any(|socket| held.contains(&socket.inode)) {
+            return;
+        }
+        let holders = listeners.iter().filter_map(|socket| procfs::holder_of(socket.inode));
+        for holder in holders.collect::<Vec<_>>() {
+            self.program.adopt(holder.pid);
+        }
+        self.family.lock().members = self.program.family();
+    }
+
+    /// Its sockets: those that listen, and its ends of the connections to clients and to a backend on
+    /// that port.
+    fn own_sockets(&self, backend_port: Option<u16>) -> Vec<Socket> {
+        let port = self.address.port();
+        let ports: Vec<u16> = backend_port.into_iter().chain([port]).collect();
+        let mut sockets = sockets::sockets(&ports);
+        sockets.retain(|socket| socket.local == port || Some(socket.remote) == backend_port);
+        sockets
+    }
+
+    /// Why its memory, descriptors and processor time say nothing: some of its sockets are held by a
+    /// process that is none of its own. `None`: all of them are its own.
+    pub fn unsampled(&self, backend_port: u16) -> Option<String> {
+        let held = procfs::socket_inodes(&self.program.family());
+        let strange = |socket: &&Socket| socket.inode != 0 && !held.contains(&socket.inode);
+        let sockets = self.own_sockets(Some(backend_port));
+        // A socket that was just closed or handed over is looked for once more.
+        let inode = sockets.iter().find(strange)?.inode;
+        let still = self.own_sockets(Some(backend_port)).iter().any(|it| it.inode == inode);
+        let holder = procfs::holder_of(inode);
+        let is_own = holder.as_ref().is_some_and(|it| self.program.family().contains(&it.pid));
+        if !still || is_own {
+            return None;
+        }
+        let what = "the command did not start the process that holds its sockets";
+        Some(match holder {
+            Some(Stat { pid, comm, .. }) => format!("{what} ({comm}, process {pid})"),
+            None => format!("{what}, or it may not be looked into"),
+        })
+    }
+
+    /// Whether one of its threads may go on by itself after some time.
+    pub fn may_go_on_alone(&self) -> bool {
+        procfs::may_go_on_alone(&self.family())
     }
 
     fn wait_until_listening(&mut self, spec: &Spec) -> Result<(), String> {
