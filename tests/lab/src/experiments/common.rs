@@ -1,9 +1,7 @@
 //! What several experiments do, and the names that nearly all of them use.
 
 pub use super::Experiment;
-pub use super::rig::{
-    self, DEADLINE, Ended, FOREVER, Halt, LULL, Patience, Rig, SETTLE, Story,
-};
+pub use super::rig::{self, DEADLINE, Ended, FOREVER, Halt, LULL, Patience, Rig, SETTLE, Story};
 use crate::arrived::http::End;
 pub use crate::arrived::verdict::{Direction, Kind, Matter, Transfer, Verdict};
 pub use crate::ends::Attempt;
@@ -75,10 +73,23 @@ pub fn read_what_there_is(rig: &mut Rig, client: &mut Client) -> Result<(), Halt
     Ok(())
 }
 
-/// The client reads to the end, and what it got is judged.
-pub fn read_to_the_end(rig: &mut Rig, mut client: Client) -> Result<Transfer, Halt> {
+/// The client reads to the end, and what it got is told and judged.
+pub fn read_to_the_end(rig: &mut Rig, client: Client) -> Result<Transfer, Halt> {
+    read_and_judge(rig, client, tell_received)
+}
+
+/// The same for one of many clients, of which the story does not tell.
+pub fn read_to_the_end_quietly(rig: &mut Rig, client: Client) -> Result<Transfer, Halt> {
+    read_and_judge(rig, client, |_, _| {})
+}
+
+fn read_and_judge(
+    rig: &mut Rig,
+    mut client: Client,
+    tell: impl FnOnce(&Rig, &Client),
+) -> Result<Transfer, Halt> {
     let ended = rig.drain(&mut client, FOREVER)?;
-    tell_received(rig, &client);
+    tell(rig, &client);
     rig.judge(client, ended)
 }
 

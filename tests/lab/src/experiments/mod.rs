@@ -8,6 +8,7 @@ mod both_ways;
 pub mod common;
 mod crowd;
 mod fin_while_frozen;
+pub mod giving_back;
 mod lost_tail;
 mod overtaking;
 mod paced;

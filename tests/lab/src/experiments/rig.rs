@@ -358,8 +358,10 @@ impl Rig {
         let ports = [self.proxy.address.port(), self.backend.address.port()];
         let sockets = || sockets::sockets(&ports);
         match self.watch.look(patience.at_least, &vitals, counters, is_busy, sockets) {
-            Look::Still => Ok(self.watch.unchanged_for() >= patience.for_timers
-                || !self.proxy.may_go_on_alone()),
+            Look::Still => {
+                Ok(self.watch.unchanged_for() >= patience.for_timers
+                    || !self.proxy.may_go_on_alone())
+            }
             Look::Moving => Ok(false),
             Look::Spinning(ns) => {
                 let ms = ns / 1_000_000;
@@ -367,6 +369,11 @@ impl Rig {
                 Err(Verdict::new(Kind::Spun, what).into())
             }
         }
+    }
+
+    /// Why memory, descriptors and processor time cannot be judged. `None`: they can.
+    pub fn unsampled(&self) -> Option<String> {
+        self.proxy.unsampled(self.backend.address.port())
     }
 
     /// The connections of the proxy, both ends of each.
@@ -413,7 +420,8 @@ impl Rig {
     pub fn freeze(&mut self) -> Result<(), Halt> {
         self.signal(Signal::SIGSTOP)?;
         if !true_within(FOREVER.at_least, || self.proxy.vitals().stopped) {
-            let what = "the proxy cannot be stopped by a signal (SIGSTOP), and this experiment needs that";
+            let what =
+                "the proxy cannot be stopped by a signal (SIGSTOP), and this experiment needs that";
             return Err(Verdict::new(Kind::NotJudged, what).into());
         }
         Ok(())

@@ -6,8 +6,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
-pub use procfs::process::Stat;
 use nix::libc;
+pub use procfs::process::Stat;
 use procfs::process::{FDTarget, Process, Task, all_processes};
 use serde::Serialize;
 
