@@ -33,6 +33,7 @@ cache=$(cd "$here/../../.." && mkdir -p "$cache" && cd "$cache" && pwd)
 built() {
     made=$cache/$1 source=$2
     shift 2
+    mkdir -p "$(dirname "$made")"
     (
         flock 9
         [ -e "$made" ] && [ -z "$(find "$source" -newer "$made")" ] || "$@" >&2
