@@ -28,7 +28,9 @@
 //!    the proxy and waits until nothing moves any more.
 //! 7. [`ladder`] knows the steps of the workbook, what each is expected to do in each experiment, and
 //!    how to run many experiments at a time.
-//! 8. [`shown`] is what people see: the tour, the stories, the tables, the doctor, and both ends to play
+//! 8. [`scoreboard`] knows real programs, by the scripts that start them, and keeps the record of what
+//!    became of them in the experiments.
+//! 9. [`shown`] is what people see: the tour, the stories, the tables, the doctor, and both ends to play
 //!    with by hand. `main.rs` is the command line.
 //!
 //! To follow one experiment through all of this, begin with `experiments/two_acts.rs`.
@@ -40,6 +42,7 @@ pub mod experiments;
 pub mod kernel;
 pub mod ladder;
 pub mod numbers;
+pub mod scoreboard;
 pub mod sent;
 pub mod shown;
 pub mod subject;

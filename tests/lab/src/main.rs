@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use lab::experiments::{self, Experiment, Outcome};
 use lab::ladder::{self, Expectation, Step, ladder, matrix};
 use lab::shown::json::Findings;
-use lab::shown::{doctor, hand, report, tour};
+use lab::shown::{doctor, hand, report, scores, tour};
 use lab::subject::proxy::{PATIENCE, Spec};
 use serde::Serialize;
 
@@ -77,6 +77,13 @@ enum Task {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         proxy: Vec<String>,
     },
+    /// What the experiments say of real programs: nginx, HAProxy, socat and many more
+    ///
+    /// It grades every program of tests/lab/proxies that is installed.
+    ///
+    /// Exit status: 0 everything ran, whatever it came to; 1 the record to compare with says something
+    /// else; 2 bad arguments; 3 something could not be judged.
+    Scoreboard(scores::Options),
     /// A backend to play with: every request gets a page whose every 16 bytes name their own offset
     Backend(hand::Server),
     /// A client to play with: asks for the backend's page and judges what comes
@@ -144,13 +151,15 @@ fn run(task: Task) -> Result<u8> {
                 None => report::exit_status(&[outcome]),
             })
         }
-        Task::Check { only, jobs, patience, json, proxy } => {
-            let mut chosen =
-                only.iter().map(|name| experiment_named(name)).collect::<Result<Vec<_>>>()?;
-            if chosen.is_empty() {
-                chosen.extend(experiments::ALL);
-            }
-            check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, json)
+        Task::Check { only, jobs, patience, json, proxy } => check(
+            &experiments_named(&only)?,
+            &proxy_from(proxy, Duration::from_secs(patience))?,
+            jobs,
+            json,
+        ),
+        Task::Scoreboard(options) => {
+            let plan = options.plan().map_err(Usage)?;
+            scores::run(&options, &plan, &experiments_named(&options.only)?)
         }
         Task::Client(habits) => Ok(u8::from(!hand::client(habits)?)),
         Task::Doctor { json } => {
@@ -241,6 +250,14 @@ fn experiment_named(name: &str) -> Result<&'static Experiment> {
         let known: Vec<_> = experiments::ALL.iter().map(|experiment| experiment.name).collect();
         Usage(format!("there is no experiment {name:?}; there are {}", known.join(", "))).into()
     })
+}
+
+/// The experiments of these names, or all of them where none is named.
+fn experiments_named(names: &[String]) -> Result<Vec<&'static Experiment>> {
+    match names {
+        [] => Ok(experiments::ALL.iter().collect()),
+        names => names.iter().map(|name| experiment_named(name)).collect(),
+    }
 }
 
 /// The proxy that the arguments name: a step, or a command.

@@ -4,4 +4,5 @@ pub mod doctor;
 pub mod hand;
 pub mod json;
 pub mod report;
+pub mod scores;
 pub mod tour;

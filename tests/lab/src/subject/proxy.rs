@@ -7,6 +7,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tempfile::TempDir;
 
 use crate::kernel::net::ReservedPort;
 use crate::kernel::procfs::{self, Stat, Vitals};
@@ -57,7 +58,13 @@ pub struct Proxy {
     pub address: SocketAddr,
     family: Mutex<Family>,
     _port: Option<ReservedPort>,
+    /// Removed when the program has ended: fields are dropped in their order.
+    _scratch: Option<TempDir>,
 }
+
+/// The environment variable that names a directory for the files of a program that is no step. It is made
+/// anew for each start and removed afterwards.
+pub const SCRATCH: &str = "LAB_SCRATCH";
 
 /// The processes of a proxy, as last seen.
 struct Family {
@@ -84,12 +91,17 @@ impl Proxy {
         let program = words.next().ok_or_else(|| not_run("no command".into()))?;
         let mut command = Command::new(&program);
         command.args(words).process_group(0);
+        let scratch = (!spec.is_step).then(tempfile::tempdir).transpose();
+        let scratch = scratch.map_err(|error| not_run(error.to_string()))?;
+        if let Some(scratch) = &scratch {
+            command.env(SCRATCH, scratch.path());
+        }
         let program =
             Program::start(command).map_err(|error| not_run(format!("{program}: {error}")))?;
         let now = Instant::now();
         let members = vec![program.pid()];
         let family = Mutex::new(Family { searched: now, asked: now, members });
-        let mut proxy = Proxy { program, address: listen, family, _port: port };
+        let mut proxy = Proxy { program, address: listen, family, _port: port, _scratch: scratch };
         proxy.wait_until_listening(spec)?;
         proxy.adopt_listener();
         Ok(proxy)
