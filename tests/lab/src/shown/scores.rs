@@ -178,7 +178,7 @@ fn record(file: &Path, results: &Results, plan: &Plan) -> Result<()> {
 
 fn exit_status(results: &Results, compared: Option<&[Difference]>, named: bool) -> u8 {
     let differences = compared.unwrap_or_default();
-    let all_ran = results.failed.is_empty() && !(named && !results.missing.is_empty());
+    let all_ran = results.failed.is_empty() && (!named || results.missing.is_empty());
     match differences.iter().any(|difference| !difference.is_not_judged()) {
         true => 1,
         false if !differences.is_empty() || !all_ran || results.programs.is_empty() => 3,
