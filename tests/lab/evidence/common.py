@@ -219,8 +219,11 @@ class Program:
         return self
 
     def family(self):
-        """The program and its descendants, without strace."""
-        return [pid for pid in [self.process.pid, *descendants(self.process.pid)] if name(pid) != "strace"]
+        """The program and all that it started, without strace.
+
+        Orphans have become our children (see `begin`), and no more than one program is started at a time.
+        """
+        return [pid for pid in descendants(os.getpid()) if name(pid) != "strace"]
 
     def connection(self, port):
         """Which of the family owns an established connection that has this local or remote port."""
@@ -228,10 +231,15 @@ class Program:
         return [pid for pid in self.family() if inodes & held_sockets(pid)]
 
     def suspend_and_resume(self):
-        """What Ctrl-Z and then `fg` do: SIGTSTP to each process, until all have stopped; then SIGCONT."""
+        """What Ctrl-Z and then `fg` do: SIGTSTP to each process, until all have stopped; then SIGCONT.
+
+        The kernel ignores SIGTSTP in a session without a shell. A program gets one of its own there when strace stands
+        between it and us and it calls setsid; it is stopped by SIGSTOP.
+        """
         family = self.family()
         for pid in family:
-            os.kill(pid, signal.SIGTSTP)
+            ours = os.getsid(pid) == os.getsid(0)
+            os.kill(pid, signal.SIGTSTP if ours else signal.SIGSTOP)
         stopped = lambda: all(state(pid) in "Tt" for pid in family)
         wait(lambda: all(stopped() for _ in range(3)), 20, "the program to stop")
         for pid in family:
@@ -248,7 +256,7 @@ class Program:
         return []
 
     def end(self):
-        end(self.process.pid)
+        end_all()
         self.process.wait()
         self.out.close()
 
@@ -495,10 +503,54 @@ def to_waiting_client(program, port, suspended, sent, begun=lambda: None, resume
         client.close()
 
 
+def socat_relay(listen, back):
+    """socat as a plain relay: what other relays are compared with."""
+    return ["socat", f"TCP4-LISTEN:{listen},bind=127.0.0.1,reuseaddr,fork", f"TCP4:127.0.0.1:{back}"]
+
+
 def short_call(line):
     """Is this strace's line of a call that returned less than was asked for?"""
     call = re.match(r"(?:sendto|write)\(\d+, .*?, (\d+)(?:, .*)?\)\s+= (\d+)$", line)
     return call and int(call[2]) < int(call[1])
+
+
+def relay_suspended(program, argv, rounds, explanation):
+    """The whole story of a relay that harms a transfer when it is suspended, with its controls. The exit status."""
+    harmed, innocent = [], True
+    for turn in range(rounds):
+        print(f"\nRound {turn + 1}")
+        came = through_relay(argv, suspended=False)
+        say(f"{program}, not suspended: {came}.", "  ")
+        innocent &= not came.gaps
+        if shutil.which("socat"):
+            came = through_relay(socat_relay, suspended=True)
+            say(f"socat, Ctrl-Z and fg: {came}.", "  ")
+            innocent &= not came.gaps
+        came = through_relay(argv, suspended=True)
+        say(f"{program}, Ctrl-Z and fg: {came}.", "  ")
+        harmed.append(bool(came.gaps))
+    if shutil.which("strace"):
+        print(f"\nOnce more under strace: the call that was interrupted, and what {program} did next")
+        came = through_relay(argv, True, "network,read,write,select,pselect6", short_call)
+        say(f"{program}: {came}.", "  ")
+        excerpt(came.trace)
+    print()
+    say(f"{program}: harm was done in {sum(harmed)} of {len(harmed)} rounds.")
+    if not innocent:
+        say("But a control was harmed as well, so nothing is shown.")
+        return NOT_SHOWN
+    if any(harmed):
+        say(explanation)
+    return SHOWN if any(harmed) else NOT_SHOWN
+
+
+def run(main):
+    """Leaves with the status that `main` returns. A round that says nothing is not a fault shown."""
+    try:
+        sys.exit(main())
+    except Unclear as reason:
+        say(f"Not shown: {reason}.")
+        sys.exit(NOT_SHOWN)
 
 
 # ---- saying it -------------------------------------------------------------------------------------------------------
@@ -517,6 +569,9 @@ def told(found):
     """A list of gaps in a sentence."""
     if not found:
         return "every byte came, in order"
+    if len(found) == 3 and None not in [gap[2] for gap in found] and sum(gap[2] for gap in found) == 0 > found[1][2]:
+        return (f"all came, but out of order: the {number(found[0][2])} bytes from offset {number(found[0][0])} came "
+                f"after the {number(found[2][2])} that belong behind them")
     parts = []
     for first, last, missing in found[:3]:
         where = number(first) if first == last else f"{number(first)} (or up to {last - first} bytes later)"
