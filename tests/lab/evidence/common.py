@@ -93,17 +93,22 @@ def common_prefix(a, a_from, b, b_from):
 # ---- the two ends ----------------------------------------------------------------------------------------------------
 
 class Sender(threading.Thread):
-    """Sends numbered lines with blocking calls until there are `total`; `total` may be lowered on the way."""
+    """Sends numbered lines with blocking calls until there are `total`; `total` may be lowered on the way.
 
-    def __init__(self, sock, total=MOST):
+    If it `ends`, its FIN follows the last byte at once.
+    """
+
+    def __init__(self, sock, total=MOST, ends=False):
         super().__init__(daemon=True)
-        self.sock, self.total, self.sent, self.error = sock, total, 0, None
+        self.sock, self.total, self.ends, self.sent, self.error = sock, total, ends, 0, None
 
     def run(self):
         try:
             while self.sent < self.total:
                 end = min(self.total, self.sent + 64 * KIB)
                 self.sent += self.sock.send(numbered(self.sent, end))
+            if self.ends:
+                self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             self.error = error
 

@@ -1,0 +1,94 @@
+"""How the relays are started: their plainest configuration, in the foreground, on 127.0.0.1.
+
+Each function takes the port to listen on, the backend's port, and a directory for a configuration file.
+"""
+
+import atexit
+import pathlib
+import shutil
+import tempfile
+
+from common import need, socat_relay
+
+
+def redir(listen, back, directory):
+    return ["redir", "-n", f"127.0.0.1:{listen}", f"127.0.0.1:{back}"]
+
+
+def simpleproxy(listen, back, directory):
+    return ["simpleproxy", "-L", f"127.0.0.1:{listen}", "-R", f"127.0.0.1:{back}"]
+
+
+def tunnel(listen, back, directory):
+    return ["6tunnel", "-4", "-d", "-l", "127.0.0.1", listen, "127.0.0.1", back]
+
+
+def xinetd(listen, back, directory):
+    config = directory / "xinetd.conf"
+    config.write_text(f"""service relay
+{{
+    type = UNLISTED
+    socket_type = stream
+    protocol = tcp
+    wait = no
+    user = root
+    bind = 127.0.0.1
+    port = {listen}
+    redirect = 127.0.0.1 {back}
+}}
+""")
+    return [need("xinetd"), "-dontfork", "-f", config]
+
+
+def rinetd(listen, back, directory):
+    config = directory / "rinetd.conf"
+    config.write_text(f"127.0.0.1 {listen} 127.0.0.1 {back}\n")
+    return [need("rinetd"), "-f", "-c", config]
+
+
+def socat(listen, back, directory):
+    return socat_relay(listen, back)
+
+
+def pen(listen, back, directory):
+    return ["pen", "-f", f"127.0.0.1:{listen}", f"127.0.0.1:{back}"]
+
+
+def ncat(listen, back, directory):
+    """The example of ncat's manual page, with the descriptors closed that would hide the end (see ncat-no-end)."""
+    return ["ncat", "-l", "127.0.0.1", listen, "--keep-open", "--sh-exec",
+            f"exec ncat 127.0.0.1 {back} 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-"]
+
+
+def haproxy(listen, back, directory):
+    config = directory / "haproxy.cfg"
+    config.write_text(f"""defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend front
+    bind 127.0.0.1:{listen}
+    default_backend back
+backend back
+    server only 127.0.0.1:{back}
+""")
+    return [need("haproxy"), "-db", "-f", config]
+
+
+def nginx(listen, back, directory, more=""):
+    config = directory / "nginx.conf"
+    module = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+    config.write_text(f"""{f"load_module {module};" if module.exists() else ""}
+daemon off; pid {directory}/pid; error_log stderr;
+events {{}}
+stream {{ server {{ listen 127.0.0.1:{listen}; proxy_pass 127.0.0.1:{back}; {more} }} }}
+""")
+    return [need("nginx"), "-p", directory, "-e", "stderr", "-c", config]
+
+
+def in_directory(relay):
+    """The same without the directory: one is made, and removed at the end."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="evidence-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return lambda listen, back: relay(listen, back, directory)
