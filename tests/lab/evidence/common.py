@@ -166,9 +166,12 @@ def accept(listener):
 
 # ---- programs --------------------------------------------------------------------------------------------------------
 
+PATHS = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
 def need(program, package=None):
     """The program's path. If it is not installed, says which Debian package has it, and leaves with status 69."""
-    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    path = shutil.which(program, path=PATHS)
     if not path:
         print(f"{program} is not installed; Debian has it in the package {package or program}.")
         sys.exit(NOT_INSTALLED)
@@ -250,6 +253,14 @@ class Program:
         for pid in family:
             os.kill(pid, signal.SIGCONT)
         wait(lambda: not any(state(pid) == "T" for pid in family), 20, "the program to go on")
+
+    def look_with_strace(self):
+        """Attaches strace to the last process and detaches it again: the process is stopped for a moment as well."""
+        pid = self.family()[-1]
+        strace = subprocess.Popen(["strace", "-p", str(pid), "-o", "/dev/null"], stderr=subprocess.PIPE)
+        strace.stderr.readline()  # strace: Process 4711 attached
+        strace.terminate()
+        strace.wait()
 
     def traced(self, interesting, before=0, after=7):
         """The first line of strace's that `interesting` agrees to, with its neighbors in the same thread."""
@@ -459,7 +470,7 @@ class Came:
         return f"{number(self.bytes)} of {number(self.sent)} bytes came{end}; {told(self.gaps)}"
 
 
-def through_relay(argv, suspended, trace=None, interesting=lambda line: False):
+def through_relay(argv, disturb, trace=None, interesting=lambda line: False):
     """Bytes from a backend through a relay, started by `argv(LISTEN, BACKEND)`, to a client that waits."""
     listener, back = backend()
     held = Held()
@@ -473,7 +484,7 @@ def through_relay(argv, suspended, trace=None, interesting=lambda line: False):
 
     try:
         program.listens(held)
-        return to_waiting_client(program, held.port, suspended, lambda: sender.sent, begun,
+        return to_waiting_client(program, held.port, disturb, lambda: sender.sent, begun,
                                  lambda: sender.finish(2 * MIB), back, interesting)
     finally:
         program.end()
@@ -482,9 +493,9 @@ def through_relay(argv, suspended, trace=None, interesting=lambda line: False):
             sender.sock.close()
 
 
-def to_waiting_client(program, port, suspended, sent, begun=lambda: None, resumed=lambda: None, back=0,
+def to_waiting_client(program, port, disturb, sent, begun=lambda: None, resumed=lambda: None, back=0,
                       interesting=lambda line: False):
-    """Connects, waits until nothing more can be sent, suspends and resumes the program (or not), and reads everything.
+    """Connects, waits until nothing more can be sent, disturbs the program (or does not), and reads everything.
 
     "Nothing more can be sent" is seen, not assumed: bytes wait in the program's socket, and nobody has done anything
     for half a second. Not every relay says the end; everything has come when nothing moves any more.
@@ -498,8 +509,8 @@ def to_waiting_client(program, port, suspended, sent, begun=lambda: None, resume
         wait(lambda: any(row[0] == port and row[2] for row in queues(port)), 20, "unsent bytes")
         if not wait_until_still(look, program.family, 0.5, 30):
             raise Unclear("the kernel took everything; nothing had to wait")
-        if suspended:
-            program.suspend_and_resume()
+        if disturb:
+            disturb(program)
         resumed()
         receiver.read_now()
         wait_until_still(look, program.family, 1, 60, lambda: receiver.end)
@@ -524,19 +535,19 @@ def relay_suspended(program, argv, rounds, explanation):
     harmed, innocent = [], True
     for turn in range(rounds):
         print(f"\nRound {turn + 1}")
-        came = through_relay(argv, suspended=False)
+        came = through_relay(argv, None)
         say(f"{program}, not suspended: {came}.", "  ")
         innocent &= not came.gaps
         if shutil.which("socat"):
-            came = through_relay(socat_relay, suspended=True)
+            came = through_relay(socat_relay, Program.suspend_and_resume)
             say(f"socat, Ctrl-Z and fg: {came}.", "  ")
             innocent &= not came.gaps
-        came = through_relay(argv, suspended=True)
+        came = through_relay(argv, Program.suspend_and_resume)
         say(f"{program}, Ctrl-Z and fg: {came}.", "  ")
         harmed.append(bool(came.gaps))
     if shutil.which("strace"):
         print(f"\nOnce more under strace: the call that was interrupted, and what {program} did next")
-        came = through_relay(argv, True, "network,read,write,select,pselect6", short_call)
+        came = through_relay(argv, Program.suspend_and_resume, "network,read,write,select,pselect6", short_call)
         say(f"{program}: {came}.", "  ")
         excerpt(came.trace)
     print()

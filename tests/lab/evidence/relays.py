@@ -87,6 +87,29 @@ stream {{ server {{ listen 127.0.0.1:{listen}; proxy_pass 127.0.0.1:{back}; {mor
     return [need("nginx"), "-p", directory, "-e", "stderr", "-c", config]
 
 
+def varnish(listen, back, directory):
+    vcl = directory / "pass.vcl"
+    vcl.write_text(f"""vcl 4.1;
+backend default {{ .host = "127.0.0.1"; .port = "{back}"; }}
+sub vcl_recv {{ return (pass); }}
+""")
+    return [need("varnishd", "varnish"), "-F", "-j", "none", "-n", directory / "work", "-f", vcl, "-s", "malloc,64m",
+            "-a", f"127.0.0.1:{listen}"]
+
+
+def nginx_http(listen, back, directory):
+    config = directory / "nginx.conf"
+    config.write_text(f"""daemon off; pid {directory}/pid; error_log stderr; user root;
+events {{}}
+http {{
+    access_log off; client_body_temp_path {directory}/a; proxy_temp_path {directory}/b; fastcgi_temp_path {directory}/c;
+    uwsgi_temp_path {directory}/d; scgi_temp_path {directory}/e;
+    server {{ listen 127.0.0.1:{listen}; location / {{ proxy_pass http://127.0.0.1:{back}; }} }}
+}}
+""")
+    return [need("nginx"), "-p", directory, "-e", "stderr", "-c", config]
+
+
 def in_directory(relay):
     """The same without the directory: one is made, and removed at the end."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="evidence-"))
