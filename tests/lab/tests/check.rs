@@ -1,10 +1,14 @@
-//! `cargo lab check` on proxies that never listen: it says so once, with the reason, and does not wait
-//! for them again in every experiment.
+//! `cargo lab check` where something else than the proxy's work is at issue: proxies that never listen,
+//! a laboratory that cannot go on, and one that is interrupted.
 #![cfg(target_os = "linux")]
 
 use std::net::TcpListener;
 
 use assert_cmd::Command;
+use lab::kernel::procfs::with_environment;
+use lab::kernel::wait::true_within;
+use lab::subject::program::{Program, Signal};
+use lab::subject::proxy::PATIENCE;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 
@@ -33,6 +37,37 @@ fn each_experiment_has_its_outcome_in_json_all_the_same() {
 #[test]
 fn a_program_that_goes_to_the_background_is_told_to_stay() {
     check(&[], &["sh", "-c", "sleep 60 & : {listen} {backend}"]).stdout(contains("foreground"));
+}
+
+#[test]
+fn a_laboratory_that_cannot_go_on_does_not_pass_anybody() {
+    // Enough descriptors to begin, and too few for twenty clients and their backend. The relay has more.
+    for few in [24, 30, 40] {
+        let script = format!(
+            "ulimit -Sn {few}; exec {LAB} check --only crowd -- \
+             sh -c 'ulimit -Sn 512; exec {LAB} relay none {{listen}} {{backend}}'"
+        );
+        Command::new("sh").args(["-c", &script]).assert().code(3).stdout(
+            contains("the laboratory could not go on").and(contains("Too many open files")),
+        );
+    }
+}
+
+#[test]
+fn an_interrupt_ends_what_was_started_also_in_a_session_of_its_own() {
+    let tag = format!("LAB_TEST=interrupt-{}", std::process::id());
+    let mut command = std::process::Command::new("env");
+    let daemon = "(setsid sleep 60 &); exec sleep 60; : {listen} {backend}";
+    command.args([&tag, LAB, "check", "--", "sh", "-c", daemon]);
+    let mut program = Program::start(command).expect("the laboratory starts");
+    let both_run = || with_environment(&tag).len() >= 3;
+    assert!(true_within(PATIENCE, both_run), "{:?}", with_environment(&tag));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(program.pid()), Signal::SIGINT)
+        .expect("it is there");
+    let status = program.wait_for_exit(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    let gone = true_within(PATIENCE, || with_environment(&tag).is_empty());
+    assert!(gone, "left behind: {:?}", with_environment(&tag));
 }
 
 #[test]

@@ -145,6 +145,8 @@ struct Shared {
     stop: Gate,
     connections: Mutex<Vec<Arc<Mutex<Progress>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Why it takes no more connections.
+    failure: Mutex<Option<io::Error>>,
 }
 
 /// Waits until `socket` is ready, or one of the gates is open.
@@ -179,6 +181,7 @@ impl Backend {
             stop: Gate::new(),
             connections: Mutex::default(),
             threads: Mutex::default(),
+            failure: Mutex::default(),
         };
         Ok(Backend {
             address: closed.address()?,
@@ -213,6 +216,12 @@ impl Backend {
         connections
     }
 
+    /// Why it could not take any more connections, if so: this process has no descriptor left, or the
+    /// machine no memory. It says so once.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        self.shared.failure.lock().take()
+    }
+
     /// Numbers that change whenever anything happens on a connection.
     pub(crate) fn counters(&self) -> Vec<u64> {
         let count = |progress: Progress| {
@@ -243,9 +252,18 @@ impl Drop for Backend {
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     while !shared.stop.is_open() {
-        let Ok((stream, peer)) = listener.accept() else {
-            wait(Some((listener, PollFlags::POLLIN)), &[&shared.stop]);
-            continue;
+        let (stream, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait(Some((listener, PollFlags::POLLIN)), &[&shared.stop]);
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                // The connection stays in the queue, so trying again would fail again, and at once.
+                *shared.failure.lock() = Some(error);
+                return;
+            }
         };
         // It counts as busy until its thread runs and can be looked at.
         let progress = Progress { peer_port: peer.port(), pausing: true, ..Progress::default() };

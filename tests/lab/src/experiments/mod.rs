@@ -22,6 +22,7 @@ mod stop_and_go;
 mod two_acts;
 mod upload;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -100,12 +101,16 @@ impl Experiment {
     pub fn run(&self, spec: &Spec) -> Outcome {
         let begun = Instant::now();
         let story = Story::default();
-        let verdict = match (self.run)(spec, &story) {
-            Ok(verdict) => verdict,
-            Err(Halt::Verdict(verdict)) => *verdict,
-            Err(Halt::Broken(error)) => {
-                Verdict::new(Kind::NotJudged, format!("the laboratory could not go on: {error:#}"))
-            }
+        let broken = |why: &str| {
+            Verdict::new(Kind::NotJudged, format!("the laboratory could not go on: {why}"))
+        };
+        // A mistake of the laboratory, or a kernel that does not answer, is no verdict on the proxy, and
+        // the other experiments go on.
+        let verdict = match catch_unwind(AssertUnwindSafe(|| (self.run)(spec, &story))) {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(Halt::Verdict(verdict))) => *verdict,
+            Ok(Err(Halt::Broken(error))) => broken(&format!("{error:#}")),
+            Err(panic) => broken(panic.downcast_ref::<String>().map_or("it panicked", |it| it)),
         };
         Outcome {
             experiment: self.name,

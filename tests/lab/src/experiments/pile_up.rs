@@ -152,8 +152,9 @@ fn judge(transfer: Transfer, piled: &Piled) -> Verdict {
             format!("it stopped reading with {inside} of the response inside it, and lost none");
         (Kind::HeldBack, what)
     } else {
-        let why =
-            format!("{took}, lost none of it, and had it neither in its memory nor in a file");
+        let why = format!(
+            "{took} and lost none; its memory grew by {grown} and its files by {in_files}, which does not tell where the bytes were"
+        );
         verdict.unjudged.push(Unjudged { matter: Matter::Memory, why: why.clone() });
         (Kind::Exact, why)
     };

@@ -345,6 +345,10 @@ impl Rig {
         if let Some(how) = self.proxy.exited() {
             return Err(self.died(&how).into());
         }
+        if let Some(error) = self.backend.failure() {
+            let what = "the backend cannot take any more connections";
+            return Err(anyhow::Error::new(error).context(what).into());
+        }
         let since = std::mem::replace(&mut self.last_look, Instant::now());
         if procfs::deliveries_wait() {
             // Not longer than four deadlines in all, so that an experiment ends on any machine.
