@@ -63,6 +63,8 @@ impl Default for Gate {
 pub enum Act {
     /// Sends the response up to this offset of its stream, as fast as it is taken.
     SendTo(u64),
+    /// The same, but it stops where it is when the gate opens.
+    SendToOr(u64, Gate),
     /// Sends the rest of the response.
     SendAll,
     /// Sends an endless response until the gate opens, and then finishes the current chunk and ends it.
@@ -292,6 +294,9 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
         progress.lock().acts += 1;
         let done = match act {
             Act::SendTo(to) => serving.send(response, (*to).min(response.len()), None),
+            Act::SendToOr(to, gate) => {
+                serving.send(response, (*to).min(response.len()), Some(gate))
+            }
             Act::SendAll => serving.send(response, response.len(), None),
             Act::SendUntil(gate) => {
                 serving.send(response, u64::MAX, Some(gate)) && {

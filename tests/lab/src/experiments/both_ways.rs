@@ -25,7 +25,7 @@ fn longer_than_the_path() -> u64 {
 }
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
-    let enough = Gate::new();
+    let (enough, give_in) = (Gate::new(), Gate::new());
     let long = longer_than_the_path();
     let route = Route {
         target: "/both",
@@ -33,42 +33,38 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         response: Wire::response(Framing::ContentLength, long),
         // The response ends only after the request has been read. A proxy that speaks HTTP may drop
         // the rest of a request as soon as the response is complete.
-        acts: vec![Act::SendTo(long), Act::ReadBody(enough.clone()), Act::SendAll],
+        acts: vec![
+            Act::SendToOr(long, give_in.clone()),
+            Act::ReadBody(enough.clone()),
+            Act::SendAll,
+        ],
     };
     let mut rig = Rig::start(spec, vec![route.clone(), small_page()], story)?;
     let mut client = rig.silent_client(Window::Default, &route.request, &route.response)?;
     rig.tell(format!("Both ends send {} bytes before they read.", thousands(long)));
-    let asked = |backend: &Backend| newest_is(backend, &route, |_| true);
-    if rig.pump(FOREVER, |backend| match asked(backend) {
-        true => Attempt::Done,
-        false => send_until(&mut client, || asked(backend)),
-    })? == Ended::Still
-    {
-        return Err(rig.frozen("the request never reached the backend").into());
-    }
+    until_asked(&mut rig, &mut client, &route)?;
     let all_sent = |backend: &Backend| newest_is(backend, &route, |newest| newest.sent >= long);
     let ended = rig.pump(LULL, |backend| send_until(&mut client, || all_sent(backend)))?;
-    let stuck = ended == Ended::Still;
-    if stuck {
+    let mut way = Way::BothAtOnce;
+    if ended == Ended::Still {
         serves_others(&mut rig, &route, &client)?;
+        way = Way::WhenTheClientReads;
     }
-    let received = |backend: &Backend| newest_is(backend, &route, |newest| newest.upload.is_some());
-    let moved = rig.pump(FOREVER, |backend| {
-        let sent = rig::send(&mut client);
-        let read = match client.is_complete() {
-            true => Attempt::Done,
-            false => rig::read(&mut client, usize::MAX),
-        };
-        match (sent, read) {
-            (Attempt::Done, Attempt::Done) if received(backend) => Attempt::Done,
-            (Attempt::Moved, _) | (_, Attempt::Moved) => Attempt::Moved,
-            _ => Attempt::Idle,
-        }
-    })?;
+    let mut moved = send_and_read(&mut rig, &mut client, &route)?;
+    if moved == Ended::Still && rig.queued() > 0 && way == Way::WhenTheClientReads {
+        rig.tell(
+            "Nothing moves although the client reads. Now the backend gives in and reads, too.",
+        );
+        way = Way::WhenBothRead;
+        give_in.open();
+        moved = send_and_read(&mut rig, &mut client, &route)?;
+    }
     if moved == Ended::Still && rig.queued() == 0 {
         // Nothing is on its way any more: what has not come never will.
         enough.open();
-        rig.pump(FOREVER, |backend| done_if(received(backend)))?;
+        rig.pump(FOREVER, |backend| {
+            done_if(newest_is(backend, &route, |newest| newest.upload.is_some()))
+        })?;
     }
     let ended = rig.drain(&mut client, FOREVER)?;
     let mut transfers = uploads(&rig, &route);
@@ -78,7 +74,47 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         thousands(transfers.first().map_or(0, |transfer| transfer.reading.damage.received))
     ));
     transfers.insert(0, rig.judge(client, ended)?);
-    rig.conclude(judge(transfers, stuck))
+    let verdict = judge(&rig, transfers, way);
+    rig.conclude(verdict)
+}
+
+/// What it took until both directions moved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    BothAtOnce,
+    /// Neither moved until the client read: the two ends had blocked each other.
+    WhenTheClientReads,
+    /// Neither moved until the backend read as well.
+    WhenBothRead,
+}
+
+/// Waits until the request has reached the backend. Some proxies take all of it before they connect.
+fn until_asked(rig: &mut Rig, client: &mut Client, route: &Route) -> Result<(), Halt> {
+    let ended = rig.pump(FOREVER, |backend| match newest_is(backend, route, |_| true) {
+        true => Attempt::Done,
+        false => send_until(client, || false),
+    })?;
+    match ended {
+        Ended::Done => Ok(()),
+        Ended::Still => Err(rig.frozen("the request never reached the backend").into()),
+    }
+}
+
+/// The client sends and reads until it has sent and received everything, and the backend has, too.
+fn send_and_read(rig: &mut Rig, client: &mut Client, route: &Route) -> Result<Ended, Halt> {
+    rig.pump(FOREVER, |backend| {
+        let sent = rig::send(client);
+        let read = match client.is_complete() {
+            true => Attempt::Done,
+            false => rig::read(client, usize::MAX),
+        };
+        let received = newest_is(backend, route, |newest| newest.upload.is_some());
+        match (sent, read) {
+            (Attempt::Done, Attempt::Done) if received => Attempt::Done,
+            (Attempt::Moved, _) | (_, Attempt::Moved) => Attempt::Moved,
+            _ => Attempt::Idle,
+        }
+    })
 }
 
 /// The two ends wait for each other, which is their own fault. But other clients must be served.
@@ -99,10 +135,10 @@ fn serves_others(rig: &mut Rig, route: &Route, client: &Client) -> Result<(), Ha
     Ok(())
 }
 
-/// The verdict on the response and on the request, if it was read. `stuck`: the two ends waited for each
-/// other until the client gave in.
-fn judge(transfers: Vec<Transfer>, stuck: bool) -> Verdict {
+/// The verdict on the response and on the request, if it was read.
+fn judge(rig: &Rig, transfers: Vec<Transfer>, way: Way) -> Verdict {
     let response = &transfers[0].reading;
+    let speaks_http = transfers.iter().any(|transfer| transfer.reading.offsets == Offsets::Body);
     if response.is_exact() && response.offsets == Offsets::Body {
         let cut = |upload: &Transfer| upload.reading.damage.gaps.iter().any(|gap| gap.tail);
         if transfers[1..].iter().any(cut) {
@@ -111,11 +147,23 @@ fn judge(transfers: Vec<Transfer>, stuck: bool) -> Verdict {
         }
     }
     let mut verdict = verdict_on_both(transfers);
-    if verdict.kind == Kind::Exact && stuck {
-        verdict.kind = Kind::HeldBack;
-        verdict.sentence = "the two ends block each other, as on a direct connection; others are \
-             served, and when one of them reads, every byte arrives"
-            .into();
+    if verdict.kind != Kind::Exact {
+        return verdict;
     }
+    (verdict.kind, verdict.sentence) = match way {
+        Way::BothAtOnce => return verdict,
+        Way::WhenTheClientReads => (
+            Kind::HeldBack,
+            "the two ends block each other, as on a direct connection; others are served, and when one of them reads, every byte arrives".into(),
+        ),
+        Way::WhenBothRead if speaks_http => (
+            Kind::Noted,
+            "one direction at a time: it speaks HTTP, and reads the response only after it has sent the whole request; then every byte arrives".into(),
+        ),
+        Way::WhenBothRead => {
+            let what = "both ends send before they read, and when the client begins to read, nothing moves all the same: each direction waits for the other";
+            return rig.frozen(what).with(verdict.transfers);
+        }
+    };
     verdict
 }
