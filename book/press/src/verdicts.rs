@@ -15,7 +15,7 @@ pub enum Mark {
     Exact,
     /// What cannot be passed on yet is left with the sender, or put into a file.
     Held,
-    /// Bytes are lost, or damaged.
+    /// Bytes are lost or damaged, or are another's.
     Loses,
     /// Nothing moves any more.
     Freezes,
@@ -30,7 +30,7 @@ impl Mark {
             Kind::Exact => Mark::Exact,
             Kind::HeldBack | Kind::Spilled => Mark::Held,
             Kind::Hole | Kind::Truncated | Kind::Reordered => Mark::Loses,
-            Kind::Repeated | Kind::Altered | Kind::Swallowed => Mark::Loses,
+            Kind::Repeated | Kind::Altered | Kind::Swallowed | Kind::Crossed => Mark::Loses,
             Kind::Frozen | Kind::Died | Kind::Absent => Mark::Freezes,
             Kind::Grew | Kind::Leaked | Kind::Spun => Mark::Grows,
             Kind::Noted | Kind::NotJudged => return None,

@@ -84,7 +84,8 @@ enum Task {
     /// Exit status: 0 everything ran, whatever it came to; 1 the record to compare with says something
     /// else; 2 bad arguments; 3 something could not be judged.
     Scoreboard(scores::Options),
-    /// A backend to play with: every request gets a page whose every 16 bytes name their own offset
+    /// A backend to play with: every request gets a page whose every 16 bytes name their own offset,
+    /// and whose they are
     Backend(hand::Server),
     /// A client to play with: asks for the backend's page and judges what comes
     Client(hand::Habits),
@@ -114,7 +115,8 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("lab: {error:#}");
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            let by_user = error.is::<Usage>() || error.is::<hand::Disagreement>();
+            ExitCode::from(if by_user { 2 } else { 1 })
         }
     }
 }

@@ -23,6 +23,7 @@ const _: fn(Kind) -> fn() = |kind| match kind {
     Kind::Exact | Kind::HeldBack => a_relay_that_holds_back_is_never_accused,
     Kind::Spilled => a_relay_that_spills_to_a_file_is_never_accused,
     Kind::Grew => a_relay_without_a_bound_grows_and_is_accused_of_nothing_else,
+    Kind::Crossed => a_buffer_that_is_not_emptied_gives_a_client_the_bytes_of_another,
     Kind::Hole => dropping_the_rest_of_a_block_leaves_a_hole_of_known_size,
     Kind::Truncated => closing_before_the_buffer_is_flushed_truncates,
     Kind::Swallowed => dropping_all_that_an_endless_backend_sends_is_swallowing,
@@ -137,6 +138,18 @@ fn what_is_kept_and_never_written_is_missing_from_an_open_connection() {
     let reading = only(&verdict);
     assert_all_accounted_for(reading);
     assert_eq!((reading.end, reading.curl.exit), (End::Open, 28));
+}
+
+// Bytes of another connection.
+
+#[test]
+fn a_buffer_that_is_not_emptied_gives_a_client_the_bytes_of_another() {
+    let verdict = expect("dirty-buffer", "reset", Kind::Crossed);
+    let reading = only(&verdict);
+    // The small page comes as well, after them.
+    let damage = &reading.damage;
+    assert_eq!((damage.received, damage.missing()), (damage.sent + damage.crossed, 0));
+    assert_says(&verdict, "before any of its own");
 }
 
 // Bytes that arrive changed, twice, or in another order.

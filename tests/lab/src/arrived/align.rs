@@ -14,6 +14,12 @@
 //! The first C is not the B that was expected. The first whole cell that comes is D. It gives us the
 //! place, and then the five bytes before it turn out to be in their places as well.
 //!
+//! A cell that names its place could still be there by chance: where two cells meet, the beginning of
+//! one and the end of another may make up a third. So the place counts only if the bytes after the cell
+//! are those that belong there.
+//!
+//! If the cells name another connection, they have *crossed* over from it. `others.rs` finds those.
+//!
 //! The bytes that arrived are not kept, only the *segments* that they form.
 
 use std::cmp::Reverse;
@@ -21,6 +27,7 @@ use std::mem;
 
 use serde::Serialize;
 
+use crate::arrived::others::{Crossing, SHOWN, Stretch};
 use crate::sent::coding::{self, CELL};
 use crate::sent::wire::{Chunk, Wire};
 
@@ -71,7 +78,7 @@ pub struct Jump {
     pub from: u64,
     /// Offset, in what was sent, of the byte that came instead.
     pub to: u64,
-    /// Bytes that arrived here and were never sent.
+    /// Bytes that arrived here and are not of this stream.
     pub foreign: u64,
     /// The chunk that the byte at `to` is in.
     pub next_chunk: Option<Chunk>,
@@ -100,6 +107,10 @@ pub struct Damage {
     pub altered: u64,
     /// Bytes that arrived in addition and were never sent.
     pub foreign: u64,
+    /// Bytes that arrived and are another connection's.
+    pub crossed: u64,
+    /// The first [`JUMPS_KEPT`] runs of those.
+    pub crossings: Vec<Crossing>,
     /// The first [`JUMPS_KEPT`] places where the stream jumps.
     pub jumps: Vec<Jump>,
     /// The runs of bytes that arrived as they were sent, in the order of arrival.
@@ -113,7 +124,7 @@ pub const JUMPS_KEPT: usize = 64;
 impl Damage {
     /// Whether everything arrived once, in order, and nothing else did.
     pub fn is_exact(&self) -> bool {
-        let others = self.reordered + self.repeated + self.altered + self.foreign;
+        let others = self.reordered + self.repeated + self.altered + self.foreign + self.crossed;
         self.gaps.is_empty() && others == 0
     }
 
@@ -138,14 +149,24 @@ pub struct Aligner {
     /// Where bytes were replaced by as many others.
     altered: Vec<Segment>,
     foreign: u64,
-    /// What has arrived since a byte was not the expected one. Its place is not known yet.
+    crossed: u64,
+    crossings: Vec<Crossing>,
+    /// What has arrived since a byte was not the expected one, and is given up: it is not ours.
+    strange: Stretch,
+    /// What has arrived after that. Its place is not known yet.
     unplaced: Vec<u8>,
+    /// At so many of its first bytes no whole cell begins that could tell us.
+    searched: usize,
     scratch: Vec<u8>,
 }
 
-/// How many bytes may pile up while we look for a whole cell. Our own streams need far fewer: two
+/// How many bytes may pile up while we look for a whole cell. Our own streams need far fewer: some
 /// cells, and the header of a chunk between them.
 const MOST_UNPLACED: usize = 4096;
+
+/// How many of them are kept when the others are given up: more than a head has, and the first cells
+/// after it.
+const KEPT: usize = 512;
 
 /// How many bytes back a jump is traced through bytes that fit on both sides of it.
 const MOST_SLACK: u64 = 4096;
@@ -163,7 +184,11 @@ impl Aligner {
             jumps: vec![],
             altered: vec![],
             foreign: 0,
+            crossed: 0,
+            crossings: vec![],
+            strange: Stretch::default(),
             unplaced: vec![],
+            searched: 0,
             scratch: vec![0; 1 << 16],
         }
     }
@@ -195,7 +220,7 @@ impl Aligner {
             let (portion, rest) = bytes.split_at(bytes.len().min(MOST_UNPLACED));
             self.unplaced.extend(portion);
             bytes = rest;
-            if self.recover() {
+            if self.recover(false) {
                 bytes = self.follow_unplaced_then(bytes);
             }
         }
@@ -239,45 +264,96 @@ impl Aligner {
                 return self.follow(bytes);
             }
             self.unplaced.extend(rest);
-            if !self.recover() {
+            if !self.recover(false) {
                 return bytes;
             }
         }
     }
 
     /// Looks for a whole cell in what has piled up, and takes the place from it. Says whether it found
-    /// one. If too much has piled up without one, the oldest bytes are given up as foreign.
-    fn recover(&mut self) -> bool {
-        let found = self.unplaced.windows(CELL).enumerate().find_map(|(index, window)| {
-            let offset = coding::offset_named_by(window)?;
-            (offset < self.wire.body_len()).then(|| (index, self.wire.of_body(offset)))
-        });
-        if let Some((index, at)) = found {
-            self.jump(index, at);
-        } else if self.unplaced.len() > MOST_UNPLACED {
-            let hopeless = self.unplaced.len() - (CELL - 1);
-            self.unplaced.drain(..hopeless);
-            self.foreign += hopeless as u64;
+    /// one. If too much has piled up without one, the oldest bytes are given up. `ended`: nothing more
+    /// will come.
+    fn recover(&mut self, ended: bool) -> bool {
+        let mut places = (self.searched..self.unplaced.len())
+            .filter_map(|index| Some((index, self.place_of(index, ended)?)));
+        let found = places.next();
+        match found {
+            Some((index, at)) => self.jump(index, at),
+            None => {
+                // The last ones are looked at again when more has come.
+                self.searched = (self.unplaced.len() + 1).saturating_sub(2 * CELL);
+                if self.unplaced.len() > MOST_UNPLACED {
+                    self.give_up(self.unplaced.len() - KEPT);
+                }
+            }
         }
         found.is_some()
+    }
+
+    /// Where in the stream the bytes from `index` of what has piled up belong. `None`: they do not begin
+    /// with a whole cell of ours, or what follows does not belong there, or has not come yet.
+    fn place_of(&self, index: usize, ended: bool) -> Option<u64> {
+        let bytes = &self.unplaced[index..];
+        let named = coding::named_by(bytes)?;
+        if named.owner != self.wire.owner() || named.offset >= self.wire.body_len() {
+            return None;
+        }
+        let at = self.wire.of_body(named.offset);
+        let mut next = [0; CELL];
+        let known = self.wire.fill(at + CELL as u64, &mut next);
+        let came = &bytes[CELL..bytes.len().min(CELL + known)];
+        ((ended || came.len() == known) && *came == next[..came.len()]).then_some(at)
+    }
+
+    /// The oldest `count` bytes of what has piled up are not ours.
+    fn give_up(&mut self, count: usize) {
+        self.strange.push(&self.unplaced[..count], self.wire.owner());
+        self.unplaced.drain(..count);
+        self.searched = self.searched.saturating_sub(count);
+    }
+
+    /// What was given up has ended. Counts it as another connection's if it is, and says whether it is.
+    fn has_crossed(&mut self) -> bool {
+        let received_at = self.received_and_placed();
+        let stretch = mem::take(&mut self.strange);
+        let len = stretch.bytes();
+        let last = self.segments.last().filter(|last| last.end() == self.expected);
+        let shown = last.map_or(0, |last| last.len.min(SHOWN as u64));
+        let mut before = vec![0; shown as usize];
+        self.wire.fill(self.expected - shown, &mut before);
+        let found = stretch.finish(received_at, before);
+        let crossed = !found.is_empty();
+        self.crossed += if crossed { len } else { 0 };
+        self.crossings.extend(found);
+        self.crossings.truncate(JUMPS_KEPT);
+        crossed
     }
 
     /// The byte at `index` of what has piled up has turned out to be the one at `at` of the stream.
     fn jump(&mut self, mut index: usize, mut at: u64) {
         // The bytes before it may fit as well.
-        while index > 0 && at > 0 && self.unplaced[index - 1] == self.wire.byte(at - 1) {
+        while index > 0
+            && at > 0
+            && at != self.expected
+            && self.unplaced[index - 1] == self.wire.byte(at - 1)
+        {
             index -= 1;
             at -= 1;
         }
-        let foreign = index as u64;
         let received_at = self.received_and_placed();
-        self.unplaced.drain(..index);
-        if at == self.expected + foreign {
+        self.give_up(index);
+        self.searched = 0;
+        let foreign = self.strange.bytes();
+        let crossings = self.crossings.len();
+        let crossed = self.has_crossed();
+        if crossed {
+            self.take_back(at, crossings);
+        } else if at == self.expected + foreign {
             self.altered.push(Segment { start: self.expected, len: foreign });
             self.expected = at;
             return;
         }
-        self.foreign += foreign;
+        self.foreign += if crossed { 0 } else { foreign };
         let mut slack = 0;
         if foreign == 0 {
             // So may the last ones before the jump. Go back as far as they do, to the earliest place
@@ -311,8 +387,31 @@ impl Aligner {
         self.accept(slack);
     }
 
+    /// Bytes of another connection have ended, and the stream goes on at `at`. If that is a few bytes
+    /// before the expected place, then the other's first bytes happened to fit here as well, and were
+    /// taken for ours. `index` is that of the crossing.
+    fn take_back(&mut self, at: u64, index: usize) {
+        let few = self.expected.saturating_sub(at);
+        if (1..CELL as u64).contains(&few)
+            && let Some(last) = self.segments.last_mut()
+            && (last.end(), last.len > few) == (self.expected, true)
+        {
+            last.len -= few;
+            self.expected -= few;
+            self.crossed += few;
+            if let Some(crossing) = self.crossings.get_mut(index) {
+                crossing.len += few;
+                crossing.received_at -= few;
+                let known = crossing.before.len().saturating_sub(few as usize);
+                let theirs = crossing.before.split_off(known);
+                crossing.begins.splice(..0, theirs);
+                crossing.begins.truncate(SHOWN);
+            }
+        }
+    }
+
     fn received_and_placed(&self) -> u64 {
-        self.recognized() + self.altered_bytes() + self.foreign
+        self.recognized() + self.altered_bytes() + self.foreign + self.crossed
     }
 
     fn altered_bytes(&self) -> u64 {
@@ -321,14 +420,22 @@ impl Aligner {
 
     /// Ends the comparison: the first `sent` bytes of the stream should have arrived.
     pub fn finish(mut self, sent: u64) -> Damage {
+        while !self.unplaced.is_empty() && self.recover(true) {
+            let placed = mem::take(&mut self.unplaced);
+            self.unplaced = self.follow(&placed).to_vec();
+        }
         self.recognize_end();
+        self.give_up(self.unplaced.len());
+        let strange = self.strange.bytes();
+        self.foreign += if self.has_crossed() { 0 } else { strange };
         self.agree_on_cuts();
-        self.foreign += self.unplaced.len() as u64;
         let mut damage = Damage {
             sent,
             received: self.received,
             altered: self.altered_bytes(),
             foreign: self.foreign,
+            crossed: self.crossed,
+            crossings: mem::take(&mut self.crossings),
             ..Damage::default()
         };
         // An altered byte is not missing: another one came in its place.
@@ -446,15 +553,19 @@ impl Aligner {
     }
 
     /// The last bytes may be too few for a whole cell. If they are the end of the stream, they are
-    /// recognized all the same.
+    /// recognized all the same. A few that come after strange bytes prove nothing, unless they are where
+    /// the end should be.
     fn recognize_end(&mut self) {
+        const FEW: usize = 8;
         let end = self.wire.len();
         for index in self.unplaced.len().saturating_sub(2 * CELL)..self.unplaced.len() {
             let rest = &self.unplaced[index..];
             let at = end.saturating_sub(rest.len() as u64);
             let mut last = vec![0; rest.len()];
             self.wire.fill(at, &mut last);
-            if last == rest {
+            let strange = self.strange.bytes() + index as u64;
+            let plausible = strange == 0 || rest.len() >= FEW || at == self.expected + strange;
+            if last == rest && plausible {
                 self.jump(index, at);
                 let placed = mem::take(&mut self.unplaced);
                 self.follow(&placed);
@@ -503,6 +614,7 @@ fn common_prefix(left: &[u8], right: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sent::coding::Owner;
     use crate::sent::wire::{CHUNK, Framing, stride};
 
     /// Compares what arrived in portions of several awkward sizes, which must make no difference.
@@ -555,6 +667,96 @@ mod tests {
                 assert!(is_tail && got.gaps.len() <= 1, "{framing:?}, case {case}");
             }
         }
+    }
+
+    #[test]
+    fn bytes_of_another_connection_are_known_by_their_cells() {
+        let [own, other, third] = [1, 4, 7].map(Owner::of_request);
+        for framing in [Framing::Chunked, Framing::ContentLength, Framing::Close] {
+            let wire = Wire::response(framing, 100_000).of(own);
+            let [sent, theirs, thirds] = [own, other, third].map(|owner| wire.of(owner).bytes());
+            let head = wire.head_len() as usize;
+            // What arrives. Behind it: how much of that is not ours at most, and after how many bytes
+            // it begins. Some bytes less may be counted, where they fit in both places.
+            let cases: [(&[&[u8]], usize, usize); 9] = [
+                // In the place of as many of ours, as a shared buffer would have it.
+                (&[&sent[..50_000], &theirs[50_000..60_000], &sent[60_000..]], 10_000, 50_000),
+                (&[&sent[..50_000], &theirs[20_003..30_003], &sent[60_000..]], 10_000, 50_000),
+                // In addition, as after a mistaken write.
+                (&[&sent[..50_000], &theirs[60_000..60_100], &sent[50_000..]], 100, 50_000),
+                (&[&theirs[40_000..50_000], &sent], 10_000, 0),
+                (&[&theirs, &sent], theirs.len(), 0),
+                // To the end.
+                (&[&sent[..50_000], &theirs[50_000..]], theirs.len() - 50_000, 50_000),
+                (&[&sent, &theirs[..5_000]], 5_000, sent.len()),
+                // Instead of everything. The heads differ only in the owner.
+                (&[&theirs], theirs.len(), 0),
+                // From two others.
+                (
+                    &[&sent[..50_000], &theirs[head..9_000], &thirds[head..9_000], &sent[50_000..]],
+                    2 * (9_000 - head),
+                    50_000,
+                ),
+            ];
+            for (case, (arrived, most, at)) in cases.into_iter().enumerate() {
+                let got = judge(&wire, &arrived.concat());
+                let what = format!("{framing:?}, case {case}: {:?}", got.crossings);
+                let owners: Vec<_> = got.crossings.iter().map(|crossing| crossing.whose).collect();
+                let whose = if case == 8 { vec![other, third] } else { vec![other] };
+                assert_eq!(owners, whose, "{what}");
+                let at_least = if at == 0 { most.saturating_sub(head) } else { most - 2 * CELL };
+                assert!((at_least..=most).contains(&(got.crossed as usize)), "{what}");
+                let total: u64 = got.crossings.iter().map(|crossing| crossing.len).sum();
+                assert_eq!(total, got.crossed, "{what}");
+                let near = at.saturating_sub(CELL)..=at + if at == 0 { head } else { CELL };
+                assert!(near.contains(&(got.crossings[0].received_at as usize)), "{what}");
+                // Each byte is accounted for, and nothing else is wrong.
+                assert_eq!(got.received + got.missing(), got.sent + got.crossed, "{what}");
+                let others = [got.reordered, got.repeated, got.altered, got.foreign];
+                assert_eq!(others, [0; 4], "{what}");
+                assert!(!got.is_exact());
+            }
+        }
+    }
+
+    #[test]
+    fn the_evidence_of_a_crossing_is_what_came() {
+        let wire = Wire::response(Framing::Close, 100_000).of(Owner::of_request(1));
+        let (sent, theirs) = (wire.bytes(), wire.of(Owner::of_request(4)).bytes());
+        let got =
+            judge(&wire, &[&sent[..50_000], &theirs[70_000..75_000], &sent[55_000..]].concat());
+        let [crossing] = &got.crossings[..] else { panic!("{:?}", got.crossings) };
+        let at = crossing.received_at as usize;
+        assert_eq!(crossing.before, sent[at - SHOWN..at]);
+        assert_eq!(crossing.begins, theirs[at + 20_000..][..SHOWN]);
+        let first = wire.of_body(crossing.body_at) as usize;
+        assert!((70_000..70_016).contains(&first), "{crossing:?}");
+    }
+
+    #[test]
+    fn a_few_cells_of_another_are_no_proof() {
+        let wire = Wire::response(Framing::Close, 100_000).of(Owner::of_request(1));
+        let (sent, theirs) = (wire.body().bytes(), wire.of(Owner::of_request(4)).body().bytes());
+        let wire = wire.body();
+        let with =
+            |len| judge(&wire, &[&sent[..1600], &theirs[3200..3200 + len], &sent[1600..]].concat());
+        assert_eq!(with(2 * CELL).crossed, 0);
+        assert!(with(2 * CELL).foreign > 0);
+        assert_eq!((with(5 * CELL).crossed, with(5 * CELL).foreign), (5 * CELL as u64, 0));
+    }
+
+    #[test]
+    fn a_cell_that_is_there_by_chance_does_not_mislead() {
+        // The first eight digits of one cell and the rest of another make up a whole third cell, because
+        // the two are a multiple of 16 times the prime number in the check away from each other.
+        let wire = Wire::response(Framing::Close, 2_000_000).body();
+        let (sent, away) = (wire.bytes(), 256 * 3833);
+        let [first, third] = [0x100, 0x120];
+        let seam = [&sent[first..first + 8], &sent[third + away + 8..third + away + CELL]].concat();
+        assert_eq!(coding::named_by(&seam).map(|named| named.offset), Some(third as u64));
+        let arrived = [&sent[..0x80], b"???", &seam, &sent[third + away + CELL..]].concat();
+        let got = judge(&wire, &arrived);
+        assert_eq!((got.reordered, got.repeated, got.gaps.len()), (0, 0, 1));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 
 use serde::Serialize;
 
+use crate::sent::coding::Owner;
+use crate::sent::wire::{ENDLESS, LENGTH_FIELD, OWNER_FIELD};
+
 /// How an incoming stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -111,13 +114,19 @@ pub struct Decoder {
     pub status: Option<u16>,
     /// Target of a request.
     pub target: Option<String>,
+    /// Whose response it is, as its head says.
+    pub owner: Option<Owner>,
+    /// Bytes of body that the head of a response announces in a field of the laboratory's own.
+    /// [`ENDLESS`] if there is no end.
+    pub announced: Option<u64>,
 }
 
 impl Decoder {
     /// Expects a message of that kind.
     pub fn new(message: Message) -> Decoder {
         let state = State::Head(vec![]);
-        Decoder { message, state, begun: false, status: None, target: None }
+        let (status, target, owner, announced) = (None, None, None, None);
+        Decoder { message, state, begun: false, status, target, owner, announced }
     }
 
     /// Whether the head has been read.
@@ -228,6 +237,11 @@ impl Decoder {
             Ok(httparse::Status::Complete(length)) => {
                 self.status = status;
                 self.target = target;
+                self.owner = value(&fields, OWNER_FIELD).map(str::as_bytes).and_then(Owner::named);
+                self.announced = value(&fields, LENGTH_FIELD).and_then(|length| match length {
+                    "endless" => Some(ENDLESS),
+                    length => length.parse().ok(),
+                });
                 self.state = match status {
                     // An interim response: the real one follows.
                     Some(100..=199) => State::Head(vec![]),
@@ -277,18 +291,20 @@ impl Decoder {
     }
 }
 
+/// The value of the first field of that name.
+fn value<'f>(fields: &[httparse::Header<'f>], name: &str) -> Option<&'f str> {
+    let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(field.value).ok()
+}
+
 /// How the body is framed after these header fields (RFC 9112, section 6.3).
 fn body_of(fields: &[httparse::Header], message: Message) -> State {
-    let value = |name: &str| {
-        let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(field.value).ok()
-    };
-    if value("Transfer-Encoding")
+    if value(fields, "Transfer-Encoding")
         .is_some_and(|coding| coding.to_ascii_lowercase().ends_with("chunked"))
     {
         return SIZE;
     }
-    match (value("Content-Length").map(str::parse::<u64>), message) {
+    match (value(fields, "Content-Length").map(str::parse::<u64>), message) {
         (Some(Ok(0)), _) | (None, Message::Request) => State::Complete,
         (Some(Ok(left)), _) => State::Sized(left),
         (Some(Err(_)), _) => State::Malformed(Malformed::Head),

@@ -2,5 +2,6 @@
 
 pub mod align;
 pub mod http;
+pub mod others;
 pub mod reading;
 pub mod verdict;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::arrived::align::{Aligner, Damage};
 use crate::arrived::http::{CurlExit, Decoder, End, Message, Reached};
+use crate::sent::coding::Owner;
 use crate::sent::wire::Wire;
 
 /// What the offsets of a [`Reading`] count from.
@@ -33,6 +34,8 @@ pub struct Reading {
     pub damage: Damage,
     /// What the offsets in `damage` count from.
     pub offsets: Offsets,
+    /// Whose message the head says this is, if that is another's.
+    pub head_of: Option<Owner>,
 }
 
 /// The bytes on both sides of a place where the stream jumps.
@@ -49,7 +52,12 @@ pub struct Evidence {
 impl Reading {
     /// Whether the user got exactly what was sent, including its end.
     pub fn is_exact(&self) -> bool {
-        self.damage.is_exact() && self.reached == Reached::Complete
+        self.damage.is_exact() && self.reached == Reached::Complete && self.head_of.is_none()
+    }
+
+    /// Whether a part of it is another connection's.
+    pub fn has_crossed(&self) -> bool {
+        self.damage.crossed > 0 || self.head_of.is_some()
     }
 }
 
@@ -102,7 +110,10 @@ impl Judge {
         let by_stream = verbatim && (!reframed || stream.is_exact()) || stream.received == 0;
         let (damage, offsets) =
             if by_stream { (stream, Offsets::Stream) } else { (body, Offsets::Body) };
-        Reading { status: self.decoder.status, end, reached, curl, damage, offsets }
+        let is_other = |owner: &Owner| ![self.wire.owner(), Owner::NOBODY].contains(owner);
+        let head_of = self.decoder.owner.filter(is_other);
+        let status = self.decoder.status;
+        Reading { status, end, reached, curl, damage, offsets, head_of }
     }
 }
 
@@ -173,6 +184,40 @@ mod tests {
             let reading = judge.finish(wire.len(), End::Fin);
             assert_eq!(reading.damage.altered, 1, "in portions of {portion}");
         }
+    }
+
+    #[test]
+    fn a_body_in_the_head_of_another_has_crossed() {
+        for framing in [Framing::Chunked, Framing::Close] {
+            let [own, other] = [1, 4].map(Owner::of_request);
+            let wire = Wire::response(framing, 100_000).of(own);
+            let (sent, theirs) = (wire.bytes(), wire.of(other).bytes());
+            let head = wire.head_len() as usize;
+            let reading = judge(&wire, &[&theirs[..head], &sent[head..]].concat(), End::Fin);
+            assert_eq!((reading.head_of, reading.damage.is_exact()), (Some(other), true));
+            assert!(reading.has_crossed() && !reading.is_exact());
+            // If the number of the request was lost on the way, nobody else's is there.
+            let nobodys = wire.of(Owner::NOBODY).bytes();
+            let reading = judge(&wire, &[&nobodys[..head], &sent[head..]].concat(), End::Fin);
+            assert!(reading.is_exact(), "{reading:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_another_has_crossed_also_where_a_proxy_rechunks_it() {
+        let [own, other] = [1, 4].map(Owner::of_request);
+        let wire = Wire::response(Framing::Chunked, 100_000).of(own);
+        let mut arrived = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for part in wire.of(other).body().bytes().chunks(7_777) {
+            arrived.extend(format!("{:x}\r\n", part.len()).as_bytes());
+            arrived.extend(part);
+            arrived.extend(b"\r\n");
+        }
+        arrived.extend(b"0\r\n\r\n");
+        let reading = judge(&wire, &arrived, End::Open);
+        let whose: Vec<_> = reading.damage.crossings.iter().map(|it| it.whose).collect();
+        assert_eq!((whose, reading.offsets), (vec![other], Offsets::Body));
+        assert!((99_000..=100_000).contains(&reading.damage.crossed), "{}", reading.damage.crossed);
     }
 
     #[test]

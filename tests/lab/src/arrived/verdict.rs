@@ -7,6 +7,7 @@ use crate::arrived::align::Gap;
 use crate::arrived::http::Reached;
 use crate::arrived::reading::{Evidence, Offsets, Reading};
 use crate::numbers::{bytes, thousands};
+use crate::sent::coding::Owner;
 
 /// What came out of an experiment, as one word. Displayed, it is that word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
@@ -23,6 +24,8 @@ pub enum Kind {
     /// It did something else than a plain relay does, and it may: the sentence says what.
     #[strum(to_string = "note")]
     Noted,
+    /// Bytes of another connection arrived.
+    Crossed,
     /// Bytes are missing, and later ones arrived.
     Hole,
     /// The end is missing.
@@ -209,7 +212,9 @@ fn assess(transfer: &Transfer) -> (u8, Kind, String) {
     // A receiver that was promised a length stops there. If some bytes came twice, as many others may
     // lie behind that length: then nobody has dropped them.
     let pushed_out = complete && damage.repeated > 0 && damage.missing() <= damage.repeated;
-    let (severity, kind, what) = if damage.gaps.iter().any(|gap| !gap.tail) {
+    let (severity, kind, what) = if reading.has_crossed() {
+        (6, Kind::Crossed, crossed(transfer))
+    } else if damage.gaps.iter().any(|gap| !gap.tail) {
         (5, Kind::Hole, missing(reading))
     } else if !damage.gaps.is_empty() && !pushed_out {
         (4, Kind::Truncated, missing(reading))
@@ -244,6 +249,47 @@ fn assess(transfer: &Transfer) -> (u8, Kind, String) {
         _ => String::new(),
     };
     (severity, kind, format!("{what}{way}{also}{curl}"))
+}
+
+/// What came of another connection, in words.
+fn crossed(transfer: &Transfer) -> String {
+    /// So many are named.
+    const MOST: usize = 4;
+    let Reading { damage, head_of, offsets, .. } = &transfer.reading;
+    let (message, request) = match transfer.direction {
+        Direction::Download => ("response", "request "),
+        Direction::Upload => ("request", ""),
+    };
+    let mut whose: Vec<String> = head_of.iter().map(Owner::to_string).collect();
+    whose.extend(damage.crossings.iter().map(|crossing| crossing.whose.to_string()));
+    whose.sort();
+    whose.dedup();
+    let whose = match &whose[..] {
+        [one] => format!("of another connection's {message} ({request}{one})"),
+        several => {
+            let count = several.len();
+            let list = several[..count.min(MOST)].join(", ");
+            let more = if count > MOST { ", …" } else { "" };
+            format!("of {count} other connections' {message}s ({list}{more})")
+        }
+    };
+    let head = if head_of.is_some() { "the head " } else { "" };
+    let Some(first) = damage.crossings.first() else { return format!("{head}{whose} came") };
+    let and = if head_of.is_some() { "and " } else { "" };
+    let body = match offsets {
+        Offsets::Stream => "",
+        Offsets::Body => " of body",
+    };
+    let count = bytes(damage.crossed);
+    let after = match first.received_at {
+        0 => "before any of its own".into(),
+        at => format!("the first after {}", bytes(at)),
+    };
+    let lost = match damage.missing() {
+        0 => String::new(),
+        missing => format!(", and {} of its own are missing", bytes(missing)),
+    };
+    format!("{head}{and}{count}{body} {whose} came, {after}{lost}")
 }
 
 /// What is missing, in words. There is at least one gap.
@@ -289,6 +335,31 @@ mod tests {
         judge.push(&arrived[..arrived.len().min(sent.len())]);
         let reading = judge.finish(wire.len(), End::Open);
         Verdict::of(vec![Transfer { direction: Direction::Upload, reading, evidence: vec![] }])
+    }
+
+    #[test]
+    fn bytes_of_another_are_worse_than_a_hole_and_say_whose_they_are() {
+        let [own, other, third] = [1, 4, 7].map(Owner::of_request);
+        let wire = Wire::post("/upload", 100_000).of(own);
+        let [sent, theirs, thirds] = [own, other, third].map(|owner| wire.of(owner).bytes());
+        let verdict = |arrived: &[&[u8]]| {
+            let mut judge = Judge::new(&wire, Message::Request);
+            judge.push(&arrived.concat());
+            let reading = judge.finish(wire.len(), End::Open);
+            Verdict::of(vec![Transfer { direction: Direction::Upload, reading, evidence: vec![] }])
+        };
+        let one = verdict(&[&sent[..40_000], &theirs[40_000..50_000], &sent[60_000..]]);
+        assert_eq!(one.kind, Kind::Crossed);
+        for words in ["another connection's request (04) came, the first", "of its own are missing"]
+        {
+            assert!(one.sentence.contains(words), "{}", one.sentence);
+        }
+        let two =
+            [&sent[..40_000], &theirs[40_000..50_000], &thirds[50_000..60_000], &sent[60_000..]];
+        let two = verdict(&two);
+        let words = "of 2 other connections' requests (04, 07) came, the first after 40,0";
+        assert!(two.sentence.contains(words), "{}", two.sentence);
+        assert_eq!(verdict(&[&sent[..40_000], &sent[50_000..]]).kind, Kind::Hole);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::arrived::http::{End, Message};
 use crate::arrived::reading::{Judge, Reading};
 use crate::kernel::net::{self, ClosedPort, Moved};
 use crate::kernel::procfs;
+use crate::sent::coding::Owner;
 use crate::sent::wire::Wire;
 
 /// What a backend waits for between two acts. It is closed at first, and once opened stays open.
@@ -80,11 +81,11 @@ pub enum Act {
 /// What a backend does when a client asks for this target.
 #[derive(Clone)]
 pub struct Route {
-    /// The request's target, such as `/big`.
+    /// The request's target without its owner, such as `/big`. What is asked for is `/big?04`.
     pub target: &'static str,
-    /// The request that should arrive.
+    /// The request that should arrive: as nobody's here, and as its owner's on a connection.
     pub request: Wire,
-    /// The response that is sent.
+    /// The response that is sent, as nobody's and its owner's in the same way.
     pub response: Wire,
     /// The script.
     pub acts: Vec<Act>,
@@ -107,6 +108,8 @@ impl Route {
 pub struct Progress {
     /// The target that was asked for, once the request's head has been read.
     pub target: Option<&'static str>,
+    /// Who asked for it.
+    pub owner: Owner,
     /// Bytes of the response that the kernel has taken.
     pub sent: u64,
     /// Bytes of the request that were read.
@@ -288,8 +291,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 /// Follows the script of the route that is asked for. Says whether it got to the end of it.
 fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool {
     let serving = Serving { stream, shared, progress };
-    let Some((route, mut request)) = serving.read_head() else { return false };
-    let response = &route.response;
+    let Some(Asked { route, owner, mut request }) = serving.read_head() else { return false };
+    let response = &route.response.of(owner);
     for act in &route.acts {
         progress.lock().acts += 1;
         let done = match act {
@@ -310,9 +313,10 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
             Act::Await(gate) => serving.wait(gate),
             Act::ReadBody(gate) => {
                 let end = serving.read_body(&mut request, gate);
+                let expected = route.request.of(owner);
                 let judge =
-                    std::mem::replace(&mut request, Judge::new(&route.request, Message::Request));
-                progress.lock().upload = Some(judge.finish(route.request.len(), end));
+                    std::mem::replace(&mut request, Judge::new(&expected, Message::Request));
+                progress.lock().upload = Some(judge.finish(expected.len(), end));
                 true
             }
         };
@@ -321,6 +325,14 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
         }
     }
     true
+}
+
+/// What a client asks for.
+struct Asked {
+    route: Route,
+    owner: Owner,
+    /// Has got the head of the request.
+    request: Judge,
 }
 
 /// One connection, which has a thread of its own.
@@ -347,7 +359,7 @@ impl Serving<'_> {
     }
 
     /// Reads until the head of the request is complete, and finds its route.
-    fn read_head(&self) -> Option<(Route, Judge)> {
+    fn read_head(&self) -> Option<Asked> {
         let mut start = vec![];
         let mut head = crate::arrived::http::Decoder::new(Message::Request);
         while !head.has_head() {
@@ -363,11 +375,13 @@ impl Serving<'_> {
         }
         let routes = &self.shared.routes;
         let asked = head.target.unwrap_or_default();
-        let route = routes.iter().find(|route| route.target == asked).or(routes.first())?;
-        let mut judge = Judge::new(&route.request, Message::Request);
-        judge.push(&start);
-        self.progress.lock().target = Some(route.target);
-        Some((route.clone(), judge))
+        let (target, owner) = Owner::in_target(&asked);
+        let route = routes.iter().find(|route| route.target == target).or(routes.first())?.clone();
+        let mut request = Judge::new(&route.request.of(owner), Message::Request);
+        request.push(&start);
+        let mut progress = self.progress.lock();
+        (progress.target, progress.owner) = (Some(route.target), owner);
+        Some(Asked { route, owner, request })
     }
 
     /// Waits for something to read and reads it. `None`: the backend is being dropped.

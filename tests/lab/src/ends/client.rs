@@ -9,6 +9,7 @@ use nix::poll::PollFlags;
 use crate::arrived::http::{End, Message};
 use crate::arrived::reading::{Evidence, Judge, Offsets, Reading};
 use crate::kernel::net::{self, Moved, Window};
+use crate::sent::coding::Owner;
 use crate::sent::wire::Wire;
 
 /// A client of the proxy. It moves only when it is told to.
@@ -86,6 +87,11 @@ impl Client {
         self.sent == self.request.len()
     }
 
+    /// Bytes of the whole request.
+    pub fn request_len(&self) -> u64 {
+        self.request.len()
+    }
+
     /// Bytes of the request sent.
     pub fn sent(&self) -> u64 {
         self.sent
@@ -142,6 +148,16 @@ impl Client {
     /// Whether the stream has ended.
     pub fn has_ended(&self) -> bool {
         self.end != End::Open
+    }
+
+    /// Whose request it has sent.
+    pub fn owner(&self) -> Owner {
+        self.response.owner()
+    }
+
+    /// Bytes of body that the backend says its response has.
+    pub fn announced(&self) -> Option<u64> {
+        self.judge.decoder.announced
     }
 
     /// Whether the response is complete, as its framing tells it.

@@ -141,7 +141,8 @@ fn judge(rig: &Rig, transfers: Vec<Transfer>, way: Way) -> Verdict {
     let speaks_http = transfers.iter().any(|transfer| transfer.reading.offsets == Offsets::Body);
     if response.is_exact() && response.offsets == Offsets::Body {
         let cut = |upload: &Transfer| upload.reading.damage.gaps.iter().any(|gap| gap.tail);
-        if transfers[1..].iter().any(cut) {
+        let crossed = transfers.iter().any(|transfer| transfer.reading.has_crossed());
+        if !crossed && transfers[1..].iter().any(cut) {
             let what = "the proxy speaks HTTP, where a response that begins before the request is complete may end it";
             return Verdict::new(Kind::NotJudged, what).with(transfers);
         }

@@ -130,7 +130,7 @@ fn judge(transfer: Transfer, piled: &Piled) -> Verdict {
     let [inside, grown, in_files] = [piled.inside, piled.grown, piled.in_files].map(size);
     let took = format!("it took {inside} more than it could pass on");
     if !exact {
-        if lost > piled.inside / 2 && !piled.stopped {
+        if verdict.kind != Kind::Crossed && lost > piled.inside / 2 && !piled.stopped {
             verdict.kind = Kind::Swallowed;
             verdict.sentence = format!("{took}; {}", verdict.sentence);
         }

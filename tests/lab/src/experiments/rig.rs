@@ -21,6 +21,7 @@ use crate::kernel::procfs;
 use crate::kernel::sockets::{self, LISTEN, Socket};
 use crate::kernel::wait::true_within;
 use crate::numbers::{size, thousands};
+use crate::sent::coding::Owner;
 use crate::sent::wire::Wire;
 use crate::subject::program::Signal;
 use crate::subject::proxy::{Proxy, Spec};
@@ -160,6 +161,8 @@ pub struct Rig {
     held_up: Duration,
     story: Story,
     watch: Watch,
+    /// Clients so far. Each has a number of its own in its request.
+    clients: u64,
 }
 
 impl Rig {
@@ -180,7 +183,7 @@ impl Rig {
             .map_err(|failure| Verdict::new(Kind::Absent, failure.to_string()))?;
         let (begun, story) = (Instant::now(), story.clone());
         let (last_look, held_up, watch) = (begun, Duration::ZERO, Watch::default());
-        let mut rig = Rig { proxy, backend, begun, last_look, held_up, story, watch };
+        let mut rig = Rig { proxy, backend, begun, last_look, held_up, story, watch, clients: 0 };
         rig.tell(format!(
             "The proxy listens on {}; its backend is {}.",
             rig.proxy.address, rig.backend.address
@@ -212,7 +215,8 @@ impl Rig {
         Ok(client)
     }
 
-    /// Connects a client that sends nothing yet.
+    /// Connects a client that sends nothing yet. Its request gets the next number, and what comes back
+    /// should be the response to that.
     ///
     /// # Errors
     /// When the proxy cannot be reached.
@@ -223,7 +227,10 @@ impl Rig {
         response: &Wire,
     ) -> Result<Client, Halt> {
         let address = self.proxy.address;
-        let client = Client::connect(address, window, request, response)
+        self.clients += 1;
+        let owner = Owner::of_request(self.clients);
+        let [request, response] = [request.of(owner), response.of(owner)];
+        let client = Client::connect(address, window, &request, &response)
             .map_err(|error| self.unreachable(error))?;
         let mut failure = None;
         let connected = self.pump(CONNECTING, |_| match client.is_connected() {
@@ -478,6 +485,10 @@ impl Rig {
         let queued = self.queued();
         let (reading, evidence) = client.finish(sent);
         let transfer = Transfer { direction: Direction::Download, reading, evidence };
+        if transfer.reading.has_crossed() {
+            // Nothing is worse, however it went on.
+            return Ok(transfer);
+        }
         if open && ended == Ended::Still && queued > 0 {
             let what = format!(
                 "after {} bytes nothing more comes, while {} bytes wait in the kernel's queues",
@@ -504,7 +515,7 @@ impl Rig {
     pub fn conclude(&mut self, verdict: Verdict) -> Result<Verdict, Halt> {
         if verdict.kind.is_good() {
             self.settle()?;
-        } else if let Some(how) = self.proxy.exited() {
+        } else if let Some(how) = self.proxy.exited().filter(|_| verdict.kind != Kind::Crossed) {
             let mut died = self.died(&how);
             died.transfers = verdict.transfers;
             return Ok(died);

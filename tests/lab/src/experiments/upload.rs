@@ -26,7 +26,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     rig.pump(SETTLE, |_| rig::send(&mut client))?;
     rig.tell(format!(
         "The client sends {} bytes to a backend that does not read; {} of them were taken.",
-        thousands(route.request.len()),
+        thousands(client.request_len()),
         thousands(client.sent())
     ));
     rig.tell("The backend begins to read.");
@@ -43,7 +43,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         // Perhaps the proxy has answered by itself instead of passing the request on.
         rig.pump(SETTLE, |_| rig::read(&mut client, usize::MAX))?;
         if client.status().is_none() {
-            return Err(never_arrives(&rig, &client, &route).into());
+            return Err(never_arrives(&rig, &client).into());
         }
     }
     let ended = rig.drain(&mut client, FOREVER)?;
@@ -59,11 +59,11 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     rig.conclude(verdict_on_both(transfers))
 }
 
-fn never_arrives(rig: &Rig, client: &Client, route: &Route) -> Verdict {
+fn never_arrives(rig: &Rig, client: &Client) -> Verdict {
     rig.frozen(&format!(
         "the upload never arrives: {} of {} bytes were taken, and {} wait in the kernel's queues",
         thousands(client.sent()),
-        thousands(route.request.len()),
+        thousands(client.request_len()),
         thousands(rig.queued())
     ))
 }

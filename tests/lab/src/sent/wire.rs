@@ -6,7 +6,7 @@
 //! ```text
 //! HTTP/1.1 200 OK … \r\n\r\n   the head
 //! 753b\r\n                      header of chunk 0: its size in hexadecimal, 30,011
-//! 0000000000 HbaL\n…           30,011 bytes of body
+//! 0000000000 00cD\n…           30,011 bytes of body
 //! \r\n753b\r\n                  line end of chunk 0, header of chunk 1
 //! …
 //! 0\r\n\r\n                     the last chunk is empty: the end
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
-use crate::sent::coding;
+use crate::sent::coding::{self, Owner};
 
 /// How a sender says where a body ends (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -50,27 +50,77 @@ pub struct Chunk {
     pub size: u64,
 }
 
+/// The head field of a response that says how many bytes its body has, whatever its framing is.
+pub const LENGTH_FIELD: &str = "Lab-Length";
+
+/// The head field of a response that says whose it is.
+pub const OWNER_FIELD: &str = "Lab-Request";
+
 /// A stream of bytes that can be computed at any offset.
 #[derive(Clone, Debug)]
 pub struct Wire {
+    opening: Opening,
     head: Arc<[u8]>,
     framing: Framing,
     /// Bytes of body. Clones share it, because an endless stream gets its end later.
     size: Arc<AtomicU64>,
+    owner: Owner,
+}
+
+/// What the head of a message is made from, besides its framing and its owner.
+#[derive(Clone, Debug)]
+enum Opening {
+    /// A response, which announces so many bytes of body.
+    Response(u64),
+    /// A request with this method and path, and so many bytes of body.
+    Request(&'static str, Arc<str>, u64),
+    /// There is no head.
+    None,
+}
+
+impl Opening {
+    fn head(&self, framing: Framing, owner: Owner) -> Arc<[u8]> {
+        let head = match self {
+            Opening::Response(size) => {
+                let (version, field) = match framing {
+                    Framing::Chunked => ("1.1", "Transfer-Encoding: chunked\r\n".to_string()),
+                    Framing::ContentLength => ("1.1", format!("Content-Length: {size}\r\n")),
+                    Framing::Close => ("1.0", String::new()),
+                };
+                let length = match *size {
+                    ENDLESS => "endless".into(),
+                    size => size.to_string(),
+                };
+                format!(
+                    "HTTP/{version} 200 OK\r\nContent-Type: text/plain\r\n{field}\
+                     Cache-Control: no-store\r\n{LENGTH_FIELD}: {length}\r\n{OWNER_FIELD}: {owner}\r\n\
+                     Connection: close\r\n\r\n"
+                )
+            }
+            Opening::Request(method, path, size) => {
+                let query = match owner {
+                    Owner::NOBODY => String::new(),
+                    owner => format!("?{owner}"),
+                };
+                let length = match framing {
+                    Framing::ContentLength => format!("Content-Length: {size}\r\n"),
+                    _ => String::new(),
+                };
+                format!(
+                    "{method} {path}{query} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\
+                     {length}\r\n"
+                )
+            }
+            Opening::None => String::new(),
+        };
+        head.into_bytes().into()
+    }
 }
 
 impl Wire {
     /// An HTTP response with `size` bytes of body.
     pub fn response(framing: Framing, size: u64) -> Wire {
-        let (version, field) = match framing {
-            Framing::Chunked => ("1.1", "Transfer-Encoding: chunked\r\n".to_string()),
-            Framing::ContentLength => ("1.1", format!("Content-Length: {size}\r\n")),
-            Framing::Close => ("1.0", String::new()),
-        };
-        let head = format!(
-            "HTTP/{version} 200 OK\r\nContent-Type: text/plain\r\n{field}Connection: close\r\n\r\n"
-        );
-        Wire::new(head, framing, size)
+        Wire::new(Opening::Response(size), framing, size)
     }
 
     /// A chunked response that goes on until [`Wire::end_after`] says where it ends.
@@ -80,20 +130,27 @@ impl Wire {
 
     /// An HTTP request without a body.
     pub fn get(path: &str) -> Wire {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n");
-        Wire::new(head, Framing::Close, 0)
+        Wire::new(Opening::Request("GET", path.into(), 0), Framing::Close, 0)
     }
 
     /// An HTTP request with `size` bytes of body.
     pub fn post(path: &str, size: u64) -> Wire {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
-        );
-        Wire::new(head, Framing::ContentLength, size)
+        Wire::new(Opening::Request("POST", path.into(), size), Framing::ContentLength, size)
     }
 
-    fn new(head: String, framing: Framing, size: u64) -> Wire {
-        Wire { head: head.into_bytes().into(), framing, size: Arc::new(AtomicU64::new(size)) }
+    fn new(opening: Opening, framing: Framing, size: u64) -> Wire {
+        let (owner, size) = (Owner::NOBODY, Arc::new(AtomicU64::new(size)));
+        Wire { head: opening.head(framing, owner), opening, framing, size, owner }
+    }
+
+    /// The same message as one of this owner's: its head and every cell of its body say so.
+    pub fn of(&self, owner: Owner) -> Wire {
+        Wire { head: self.opening.head(self.framing, owner), owner, ..self.clone() }
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Gives an endless stream an end, after the chunk that holds offset `at` of the stream.
@@ -104,7 +161,8 @@ impl Wire {
 
     /// The body without its framing, as a stream of its own.
     pub fn body(&self) -> Wire {
-        Wire { head: Arc::new([]), framing: Framing::Close, size: self.size.clone() }
+        let (opening, framing) = (Opening::None, Framing::Close);
+        Wire { opening, head: Arc::new([]), framing, ..self.clone() }
     }
 
     /// Bytes of head.
@@ -176,7 +234,7 @@ impl Wire {
             (self.body_len() - offset, offset)
         };
         let count = left.min(buffer.len() as u64) as usize;
-        coding::fill(offset, &mut buffer[..count]);
+        coding::fill(self.owner, offset, &mut buffer[..count]);
         count
     }
 
@@ -290,6 +348,20 @@ mod tests {
                 assert_eq!(wire.body_before(wire.len()), size);
             }
         }
+    }
+
+    #[test]
+    fn a_message_says_whose_it_is_in_its_head_and_in_every_cell() {
+        let text = |wire: &Wire| String::from_utf8(wire.bytes()).expect("it is text");
+        let owner = Owner::of_request(2);
+        let page = Wire::response(Framing::Chunked, 4 * coding::CELL as u64);
+        let upload = Wire::post("/up", 4 * coding::CELL as u64);
+        assert_eq!(text(&page.of(owner)).matches("0 02").count(), 4);
+        assert_eq!(text(&upload.of(owner)).matches("0 02").count(), 4);
+        assert!(text(&page.of(owner)).contains("\r\nLab-Length: 64\r\nLab-Request: 02\r\n"));
+        assert!(text(&upload.of(owner)).starts_with("POST /up?02 HTTP/1.1\r\n"));
+        assert!(text(&upload).starts_with("POST /up HTTP/1.1\r\n"));
+        assert_eq!(text(&page.of(owner).of(Owner::NOBODY)), text(&page));
     }
 
     #[test]

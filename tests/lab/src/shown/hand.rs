@@ -14,7 +14,8 @@ use crate::arrived::verdict::{Direction, Kind, Transfer, Verdict};
 use crate::ends::client::Client;
 use crate::kernel::net::{Moved, Window};
 use crate::kernel::procfs;
-use crate::numbers::{size, thousands};
+use crate::numbers::{bytes, size, thousands};
+use crate::sent::coding::Owner;
 use crate::sent::wire::{ENDLESS, Framing, Wire};
 use crate::shown::report::{strip, word};
 
@@ -118,18 +119,15 @@ fn keep_pace(begun: Instant, count: u64, rate: Option<Bytes>) {
 pub fn backend(server: Server) -> Result<()> {
     let Server { listen, size, framing, .. } = server;
     let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
-    let bytes = size.map_or_else(default_size, |Bytes(bytes)| bytes);
-    let length = match bytes {
-        ENDLESS => "without end".into(),
-        bytes => format!("of {} bytes", thousands(bytes)),
-    };
+    let size = size.map_or_else(default_size, |Bytes(size)| size);
+    let length = page_of(size);
     let end = match framing {
         Framing::Chunked => "chunked",
         Framing::ContentLength => "with a Content-Length",
         Framing::Close => "ended by closing the connection",
     };
     println!("listening on {}: every request gets a page {length}, {end}", listener.local_addr()?);
-    let page = Wire::response(framing, bytes);
+    let page = Wire::response(framing, size);
     for (number, stream) in (1_u64..).zip(listener.incoming()) {
         let Ok(stream) = stream else { continue };
         let page = page.clone();
@@ -154,6 +152,7 @@ fn serve(mut stream: TcpStream, page: &Wire, server: Server, number: u64) -> Res
         request.push(&block[..count], |bytes| body += bytes.len() as u64);
     }
     let target = request.target.as_deref().unwrap_or("/");
+    let page = page.of(Owner::in_target(target).1);
     let uploaded = match body {
         0 => String::new(),
         body => format!(", with {} bytes of body", thousands(body)),
@@ -189,8 +188,39 @@ fn cue() -> Result<Option<u64>> {
     }
 }
 
+/// Two ends that were started with different sizes. Nothing that the client saw says anything about
+/// the proxy then.
+#[derive(Debug)]
+pub struct Disagreement {
+    /// Bytes of page, as the backend's response says.
+    backend: u64,
+    /// Bytes of page that the client expects.
+    client: u64,
+}
+
+impl std::fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let [backend, client] = [self.backend, self.client].map(page_of);
+        write!(
+            f,
+            "the backend says that its page is {backend}, and this client expects one {client}: \
+             give both the same --size"
+        )
+    }
+}
+
+impl std::error::Error for Disagreement {}
+
+/// How long a page is, in words.
+fn page_of(size: u64) -> String {
+    match size {
+        ENDLESS => "without end".into(),
+        size => format!("of {}", bytes(size)),
+    }
+}
+
 /// Asks for a page, reads it by its habits, and judges what came. False: something was wrong. Fails
-/// when it cannot connect or send.
+/// when it cannot connect or send, and with a [`Disagreement`] if the backend has another page.
 pub fn client(habits: Habits) -> Result<bool> {
     let Habits { proxy, stall, cue, rate, reset_after, upload, size: bytes, framing } = habits;
     let request = match upload {
@@ -220,6 +250,7 @@ pub fn client(habits: Habits) -> Result<bool> {
             false => thread::sleep(Duration::from_secs_f64(seconds)),
         }
     }
+    let other_size = |client: &Client| client.announced().filter(|size| *size != page.body_len());
     let begun = Instant::now();
     while !client.is_complete() {
         if reset_after.is_some_and(|Bytes(most)| client.received() >= most) {
@@ -229,12 +260,16 @@ pub fn client(habits: Habits) -> Result<bool> {
         }
         match client.read_now(usize::MAX) {
             Moved::Bytes(_) if client.is_complete() => {}
+            Moved::Bytes(_) if other_size(&client).is_some() => break,
             Moved::Bytes(_) => keep_pace(begun, client.received(), rate),
             Moved::Nothing => client.wait_readable(A_WHILE),
             Moved::Fin | Moved::Reset => break,
         }
     }
     let received = client.received();
+    if let Some(backend) = other_size(&client) {
+        bail!(Disagreement { backend, client: page.body_len() });
+    }
     let (reading, _) = client.finish(page.len());
     let transfer = Transfer { direction: Direction::Download, reading, evidence: vec![] };
     println!("  {}", strip(&transfer, 72));

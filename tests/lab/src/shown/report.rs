@@ -6,11 +6,12 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use crate::arrived::align::{Gap, Segment};
+use crate::arrived::others::Crossing;
 use crate::arrived::reading::Offsets;
 use crate::arrived::verdict::{Answer, Direction, Kind, Matter, Transfer, Unjudged};
 use crate::experiments::{self, Outcome};
 use crate::ladder::{Step, ladder};
-use crate::numbers::thousands;
+use crate::numbers::{bytes, thousands};
 
 /// The style in which a verdict is written.
 pub fn style(kind: Kind) -> Style {
@@ -20,7 +21,7 @@ pub fn style(kind: Kind) -> Style {
         Kind::Frozen => AnsiColor::Cyan,
         Kind::Grew | Kind::Leaked | Kind::Spun => AnsiColor::Yellow,
         Kind::Hole | Kind::Truncated | Kind::Swallowed => AnsiColor::Red,
-        Kind::Reordered | Kind::Repeated | Kind::Altered => AnsiColor::Red,
+        Kind::Crossed | Kind::Reordered | Kind::Repeated | Kind::Altered => AnsiColor::Red,
         Kind::Died | Kind::Absent => AnsiColor::Red,
     };
     color.on_default().bold()
@@ -141,7 +142,7 @@ pub fn story(outcome: &Outcome) -> String {
 
 /// What arrived of one transfer, the gaps, and the bytes around them.
 fn transfer_story(transfer: &Transfer) -> String {
-    const GAPS: usize = 8;
+    const SHOWN: usize = 8;
     let damage = &transfer.reading.damage;
     let mut text = String::new();
     let way = match (transfer.direction, transfer.reading.offsets) {
@@ -154,13 +155,13 @@ fn transfer_story(transfer: &Transfer) -> String {
         [damage.sent.saturating_sub(damage.missing()), damage.sent].map(thousands);
     let _ = writeln!(text, "\n{way}: {arrived} of {sent} bytes arrived.");
     let _ = writeln!(text, "  {}", strip(transfer, 72));
-    for gap in damage.gaps.iter().take(GAPS) {
+    for gap in damage.gaps.iter().take(SHOWN) {
         let [len, from, to] = [gap.len, gap.at, gap.at + gap.len].map(thousands);
         let end = if gap.tail { ", the end" } else { "" };
         let _ = writeln!(text, "  missing: {len} bytes, from {from} to {to}{end}");
     }
-    if damage.gaps.len() > GAPS {
-        let _ = writeln!(text, "  and {} more gaps", damage.gaps.len() - GAPS);
+    if damage.gaps.len() > SHOWN {
+        let _ = writeln!(text, "  and {} more gaps", damage.gaps.len() - SHOWN);
     }
     if let Some((gap, chunk)) = damage.gaps.first().and_then(|gap| Some((gap, gap.chunk?))) {
         let came = gap.body_at.saturating_sub(chunk.index * crate::sent::wire::CHUNK);
@@ -173,7 +174,19 @@ fn transfer_story(transfer: &Transfer) -> String {
              ({hexadecimal:x} in hexadecimal): {came} of them came."
         );
     }
-    if let Some((jump, evidence)) = damage.jumps.first().zip(transfer.evidence.first()) {
+    if let Some(whose) = transfer.reading.head_of {
+        let _ = writeln!(text, "  Its head is that of {whose}.");
+    }
+    for Crossing { whose, len, received_at, .. } in damage.crossings.iter().take(SHOWN) {
+        let (len, at) = (bytes(*len), thousands(*received_at));
+        let _ = writeln!(text, "  crossed: {len} of {whose}, after {at}");
+    }
+    if damage.crossings.len() > SHOWN {
+        let _ = writeln!(text, "  and more");
+    }
+    if let Some(first) = damage.crossings.first() {
+        text += &crossing_story(first);
+    } else if let Some((jump, evidence)) = damage.jumps.first().zip(transfer.evidence.first()) {
         if let Some(next) = jump.next_chunk.filter(|_| !damage.gaps.is_empty()) {
             // The header may have come: before the gap, if the gap lies within the chunk, or at another
             // place, if blocks changed places.
@@ -198,6 +211,20 @@ fn transfer_story(transfer: &Transfer) -> String {
     if transfer.direction == Direction::Download && curl.exit != 0 {
         let _ = writeln!(text, "\n  curl would say: curl: ({}) {}", curl.exit, curl.words);
     }
+    text
+}
+
+/// Where bytes of another connection begin, with the bytes around that place.
+fn crossing_story(crossing: &Crossing) -> String {
+    let Crossing { whose, received_at, before, begins, .. } = crossing;
+    let mut text = match received_at {
+        0 => "\n  Bytes of another connection came first:\n".into(),
+        at => format!("\n  After {} those of another connection came:\n", bytes(*at)),
+    };
+    text += &hex(before, received_at - before.len() as u64);
+    let here = format!("{:-^71}", format!(" here those of {whose} begin "));
+    let _ = writeln!(text, "  {}", paint(here, style(Kind::Crossed)));
+    text += &hex(begins, *received_at);
     text
 }
 

@@ -59,6 +59,8 @@ pub enum Fault {
     LeakDescriptors,
     /// Never frees what it keeps for a connection.
     LeakMemory,
+    /// Uses the buffers of a connection that has ended for the next one, and does not empty them.
+    DirtyBuffer,
     /// Asks to be woken when it can write although it has nothing to write, and so never sleeps.
     Spin,
     /// Ends when the backend refuses a connection.
@@ -102,6 +104,8 @@ struct Relay {
     connections: HashMap<u64, Connection>,
     /// Ids are never used again, so an event that comes late finds no connection.
     next_id: u64,
+    /// The ways of connections that have ended. Only [`Fault::DirtyBuffer`] keeps any.
+    old_ways: Vec<[Way; 2]>,
 }
 
 struct Connection {
@@ -145,7 +149,8 @@ pub fn run(fault: Fault, listen: SocketAddr, backend: SocketAddr) -> Result<()> 
     listener.set_nonblocking(true).context("making the listener non-blocking")?;
     let listen = listener.local_addr().context("reading our own address")?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("creating the epoll set")?;
-    let relay = Relay { fault, epoll, listener, backend, connections: HashMap::new(), next_id: 1 };
+    let (connections, old_ways) = (HashMap::new(), vec![]);
+    let relay = Relay { fault, epoll, listener, backend, connections, next_id: 1, old_ways };
     relay.watch_listener(true)?;
     writeln!(std::io::stdout(), "listening on {listen}, forwarding to {backend}")
         .context("announcing the address")?;
@@ -195,7 +200,7 @@ impl Relay {
         };
         let mut connection = Connection {
             sockets: [client, backend],
-            ways: Default::default(),
+            ways: self.old_ways.pop().unwrap_or_default(),
             interest: [EpollFlags::empty(); 2],
         };
         for (socket, name) in connection.sockets.iter().zip(END_NAMES) {
@@ -244,6 +249,7 @@ impl Relay {
                 }
             }
             Fault::LeakMemory => mem::forget(connection.ways),
+            Fault::DirtyBuffer => self.old_ways.push(connection.ways.map(Way::used_again)),
             Fault::OneAtATime => self.watch_listener(true)?,
             _ => {}
         }
@@ -369,6 +375,11 @@ fn write_some(socket: &TcpStream, bytes: &[u8], to: usize) -> Result<usize> {
 }
 
 impl Way {
+    /// For another connection, but with what waits in it.
+    fn used_again(self) -> Way {
+        Way { waiting: self.waiting, ..Way::default() }
+    }
+
     /// Whether nothing waits.
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.spilled.is_none()
