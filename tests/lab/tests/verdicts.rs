@@ -35,8 +35,9 @@ const _: fn(Kind) -> fn() = |kind| match kind {
     Kind::Leaked => descriptors_that_do_not_come_back_are_counted,
     Kind::Died => dying_of_a_reset_is_reported_with_the_last_words,
     Kind::Absent => a_program_that_ends_at_once_is_absent_and_quoted,
-    // No relay deserves these: a machine may be too slow, and a question may not fit a proxy.
-    Kind::Noted | Kind::NotJudged => || {},
+    Kind::Noted => a_proxy_that_speaks_http_may_take_an_end_for_the_end_of_both,
+    // No relay deserves this: a question may not fit a proxy.
+    Kind::NotJudged => || {},
 };
 
 // Relays without a fault.
@@ -50,6 +51,19 @@ fn a_relay_that_holds_back_is_never_accused() {
 #[test]
 fn a_relay_that_spills_to_a_file_is_never_accused() {
     assert_eq!(run_all("spill")["pile-up"], Kind::Spilled);
+}
+
+#[test]
+fn a_proxy_that_speaks_http_may_take_an_end_for_the_end_of_both() {
+    let [verdict, others @ ..] = &run_each("speak-http", &["half-close", "plain", "upload"])[..]
+    else {
+        unreachable!("three experiments have three verdicts")
+    };
+    others.iter().for_each(|verdict| assert_kind(verdict, Kind::Exact));
+    assert_kind(verdict, Kind::Noted);
+    assert_says(verdict, "takes a client that ends its direction for one that has left");
+    let [ends_request] = &verdict.notes[..] else { panic!("{:?}", verdict.notes) };
+    assert!(ends_request.contains("ends a request once its answer is complete"), "{ends_request}");
 }
 
 #[test]
@@ -150,6 +164,20 @@ fn a_buffer_that_is_not_emptied_gives_a_client_the_bytes_of_another() {
     let damage = &reading.damage;
     assert_eq!((damage.received, damage.missing()), (damage.sent + damage.crossed, 0));
     assert_says(&verdict, "before any of its own");
+}
+
+#[test]
+fn taking_an_end_for_the_end_of_both_costs_the_answer_and_the_upload() {
+    let verdict = expect("end-both", "half-close", Kind::Truncated);
+    let [after_request, midway, upload, early] = &readings(&verdict)[..] else {
+        panic!("four transfers: {}", verdict.sentence)
+    };
+    assert_eq!(after_request.damage.received, 0);
+    for cut in [after_request, midway, upload] {
+        assert_all_accounted_for(cut);
+        assert!(cut.damage.missing() > 0, "{}", verdict.sentence);
+    }
+    assert!(early.is_exact());
 }
 
 // Bytes that arrive changed, twice, or in another order.

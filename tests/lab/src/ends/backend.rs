@@ -1,7 +1,7 @@
 //! The backend: a server that follows a script on each connection.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -76,6 +76,11 @@ pub enum Act {
     Await(Gate),
     /// Reads the request's body to its end, or until the gate is open and nothing more is there.
     ReadBody(Gate),
+    /// Ends its own direction (FIN) and keeps the connection.
+    End,
+    /// Reads on until the other side has ended its direction too, or until the gate is open and nothing
+    /// more is there. What it reads here is not kept.
+    ReadToEnd(Gate),
 }
 
 /// What a backend does when a client asks for this target.
@@ -122,6 +127,8 @@ pub struct Progress {
     pub is_broken: bool,
     /// The request, compared with what the client sent, once its body has been read.
     pub upload: Option<Reading>,
+    /// How the other side ended, as far as [`Act::ReadToEnd`] has seen it.
+    pub end_seen: Option<End>,
     /// The proxy's port on this connection.
     pub peer_port: u16,
     /// Its thread is asleep in a pause of the script, and will go on by itself.
@@ -319,6 +326,12 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
                 progress.lock().upload = Some(judge.finish(expected.len(), end));
                 true
             }
+            Act::End => stream.shutdown(Shutdown::Write).is_ok(),
+            Act::ReadToEnd(gate) => {
+                let end = serving.read_to_end(gate);
+                progress.lock().end_seen = Some(end);
+                true
+            }
         };
         if !done {
             return false;
@@ -403,12 +416,27 @@ impl Serving<'_> {
     }
 
     fn read_body(&self, judge: &mut Judge, enough: &Gate) -> End {
+        self.read_while(enough, |bytes| {
+            judge.push(bytes);
+            !judge.decoder.is_complete()
+        })
+    }
+
+    fn read_to_end(&self, enough: &Gate) -> End {
+        self.read_while(enough, |_| true)
+    }
+
+    /// Reads for as long as `goes_on` says so of what came last, or until the gate is open and nothing
+    /// more is there.
+    fn read_while(&self, enough: &Gate, mut goes_on: impl FnMut(&[u8]) -> bool) -> End {
         let mut block = vec![0; 1 << 16];
-        while !judge.decoder.is_complete() && !self.stopped() {
+        // The first look is at no bytes: what came with the head may have been all.
+        let mut more = goes_on(&[]);
+        while more && !self.stopped() {
             match net::read_now(self.stream, &mut block) {
                 Moved::Bytes(count) => {
                     self.progress.lock().received += count as u64;
-                    judge.push(&block[..count]);
+                    more = goes_on(&block[..count]);
                 }
                 Moved::Nothing if enough.is_open() => return End::Open,
                 Moved::Nothing => {

@@ -1,7 +1,7 @@
 //! The client: it sends and reads only when the experiment tells it to.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use nix::poll::PollFlags;
@@ -95,6 +95,14 @@ impl Client {
     /// Bytes of the request sent.
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Ends its own direction (FIN), and can still read.
+    ///
+    /// # Errors
+    /// Those of shutdown(2).
+    pub fn end_sending(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Reads what is there, `most` bytes at most.

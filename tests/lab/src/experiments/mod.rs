@@ -9,6 +9,7 @@ pub mod common;
 mod crowd;
 mod fin_while_frozen;
 pub mod giving_back;
+mod half_close;
 mod lost_tail;
 mod overtaking;
 mod paced;
@@ -59,6 +60,7 @@ pub const ALL: &[Experiment] = &[
     both_ways::EXPERIMENT,
     overtaking::EXPERIMENT,
     fin_while_frozen::EXPERIMENT,
+    half_close::EXPERIMENT,
     reset::EXPERIMENT,
     refused::EXPERIMENT,
     stop_and_go::EXPERIMENT,

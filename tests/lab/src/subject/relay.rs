@@ -2,8 +2,8 @@
 //!
 //! We can trust a verdict if a relay that deserves it gets it, and no other relay does. So here is one
 //! relay, a loop like that of the steps, and each [`Fault`] is a small change to it. Search for the
-//! fault's name to see the change. Three of the names are no faults: `None`, `Unbounded` and `Spill`
-//! lose nothing and must never be accused of losing anything.
+//! fault's name to see the change. Four of the names are no faults: `None`, `Unbounded`, `Spill` and
+//! `SpeakHttp` lose nothing and must never be accused of losing anything.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -67,6 +67,10 @@ pub enum Fault {
     ExitOnRefused,
     /// Leaves the client waiting when the backend refuses a connection.
     HangOnRefused,
+    /// Takes the end of one direction for the end of both: writes what it has read, and reads no more.
+    EndBoth,
+    /// Nothing: it does the same, but writes heads of its own, and a proxy that speaks HTTP may.
+    SpeakHttp,
 }
 
 impl Fault {
@@ -288,7 +292,15 @@ impl Connection {
         if fault == Fault::OneReadAtEnd && ready.contains(EpollFlags::EPOLLRDHUP) {
             way.ended = true;
         }
+        if matches!(fault, Fault::EndBoth | Fault::SpeakHttp) && way.ended {
+            self.ways[to].ended = true;
+            self.tell_end(to)?;
+            return self.tell_end(from);
+        }
         let mut block = &mut block[..count];
+        if fault == Fault::SpeakHttp && way.count == 0 {
+            lower_field_names(block);
+        }
         if from == BACKEND {
             block = way.tamper(block, fault);
         }
@@ -448,6 +460,14 @@ fn second_chunk(start: &[u8]) -> Range<u64> {
     }
     let second = head as u64 + wire::stride();
     second..second + wire::stride()
+}
+
+/// Writes the fields of a head in lower case, as some proxies that speak HTTP do. The start line stays.
+fn lower_field_names(start: &mut [u8]) {
+    let ends = |end: &[u8]| start.windows(end.len()).position(|bytes| bytes == end);
+    if let (Some(line), Some(head)) = (ends(b"\r\n"), ends(b"\r\n\r\n")) {
+        start[line..head].make_ascii_lowercase();
+    }
 }
 
 /// A temporary file without a name: it is gone when it is closed, however the process ends.
