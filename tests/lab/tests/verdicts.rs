@@ -67,6 +67,20 @@ fn a_proxy_that_speaks_http_may_take_an_end_for_the_end_of_both() {
 }
 
 #[test]
+fn a_reset_that_becomes_an_ordinary_end_is_a_note() {
+    let verdict = expect("mute-reset", "aborted", Kind::Noted);
+    let [chunked, close, next] = &readings(&verdict)[..] else { panic!("{}", verdict.sentence) };
+    // The chunks tell that the first page is not whole. Nothing tells it of the second.
+    assert_eq!((chunked.end, chunked.curl.exit), (End::Fin, 18));
+    assert_eq!((close.end, close.curl.exit), (End::Fin, 0));
+    assert!(next.is_exact());
+    // The next relay passes on the reset.
+    let passed_on = expect("none", "aborted", Kind::Exact);
+    let ends: Vec<End> = readings(&passed_on).iter().map(|reading| reading.end).collect();
+    assert_eq!(ends, [End::Reset, End::Reset, End::Fin]);
+}
+
+#[test]
 fn a_relay_without_a_bound_grows_and_is_accused_of_nothing_else() {
     for verdict in run_each("unbounded", &["two-acts", "overtaking", "fin-while-frozen"]) {
         assert_kind(&verdict, Kind::Exact);
@@ -178,6 +192,14 @@ fn taking_an_end_for_the_end_of_both_costs_the_answer_and_the_upload() {
         assert!(cut.damage.missing() > 0, "{}", verdict.sentence);
     }
     assert!(early.is_exact());
+}
+
+#[test]
+fn a_last_chunk_that_the_backend_never_sent_makes_half_a_page_look_whole() {
+    let verdict = expect("make-up-end", "aborted", Kind::Truncated);
+    assert_says(&verdict, "made up an end");
+    let reading = only(&verdict);
+    assert_eq!((reading.curl.exit, reading.reached), (0, Reached::Complete));
 }
 
 // Bytes that arrive changed, twice, or in another order.

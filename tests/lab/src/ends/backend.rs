@@ -81,6 +81,8 @@ pub enum Act {
     /// Reads on until the other side has ended its direction too, or until the gate is open and nothing
     /// more is there. What it reads here is not kept.
     ReadToEnd(Gate),
+    /// Resets the connection. Nothing can follow.
+    Reset,
 }
 
 /// What a backend does when a client asks for this target.
@@ -327,6 +329,8 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
                 true
             }
             Act::End => stream.shutdown(Shutdown::Write).is_ok(),
+            // The reset goes out when the socket is closed, at the end of the script.
+            Act::Reset => net::reset_on_close(stream).is_ok(),
             Act::ReadToEnd(gate) => {
                 let end = serving.read_to_end(gate);
                 progress.lock().end_seen = Some(end);

@@ -26,7 +26,8 @@ const UPLOAD: u64 = 4 << 20;
 
 /// How long the backend thinks before it answers. socat gives up after half a second, unless it is told
 /// otherwise (its option `-t`).
-const THINKING: Duration = Duration::from_secs(1);
+const THINKING: Patience =
+    Patience { at_least: Duration::from_secs(1), for_timers: Duration::from_secs(1) };
 
 fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let gates = [Gate::new(), Gate::new()];
@@ -191,7 +192,7 @@ impl Found {
     }
 
     /// How long to wait for an end that only a proxy that passes on bytes must pass on.
-    fn patience(&self) -> Duration {
+    fn patience(&self) -> Patience {
         if self.speaks_http { SETTLE } else { FOREVER }
     }
 

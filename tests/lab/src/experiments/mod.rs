@@ -4,6 +4,7 @@
 //! `show` and `explain` print, so they are written in one place. Then comes what is done, from top to
 //! bottom. [`rig`] is what all of them stand on, and `common.rs` has what several of them do.
 
+mod aborted;
 mod both_ways;
 pub mod common;
 mod crowd;
@@ -61,6 +62,7 @@ pub const ALL: &[Experiment] = &[
     overtaking::EXPERIMENT,
     fin_while_frozen::EXPERIMENT,
     half_close::EXPERIMENT,
+    aborted::EXPERIMENT,
     reset::EXPERIMENT,
     refused::EXPERIMENT,
     stop_and_go::EXPERIMENT,

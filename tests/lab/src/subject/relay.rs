@@ -2,8 +2,8 @@
 //!
 //! We can trust a verdict if a relay that deserves it gets it, and no other relay does. So here is one
 //! relay, a loop like that of the steps, and each [`Fault`] is a small change to it. Search for the
-//! fault's name to see the change. Four of the names are no faults: `None`, `Unbounded`, `Spill` and
-//! `SpeakHttp` lose nothing and must never be accused of losing anything.
+//! fault's name to see the change. Five of the names are no faults: `None`, `Unbounded`, `Spill`,
+//! `MuteReset` and `SpeakHttp` lose nothing and must never be accused of losing anything.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::unistd::{read, write};
 
+use crate::kernel::net;
 use crate::sent::wire;
 
 /// What is wrong with a relay.
@@ -69,7 +70,12 @@ pub enum Fault {
     HangOnRefused,
     /// Takes the end of one direction for the end of both: writes what it has read, and reads no more.
     EndBoth,
-    /// Nothing: it does the same, but writes heads of its own, and a proxy that speaks HTTP may.
+    /// Sends the last chunk by itself when the backend resets its connection.
+    MakeUpEnd,
+    /// Nothing: when one end resets its connection, it closes the other in good order.
+    MuteReset,
+    /// Nothing: it takes an end for the end of both, but it writes heads of its own, and a proxy that
+    /// speaks HTTP may do so.
     SpeakHttp,
 }
 
@@ -131,6 +137,8 @@ struct Way {
     count: u64,
     /// At some time, as many bytes waited as may.
     was_full: bool,
+    /// Whether it began with the head of a chunked response.
+    is_chunked: bool,
     /// The part of the stream that [`Fault::SwallowChunk`] leaves out.
     swallowed: Range<u64>,
     /// The sender has closed its side.
@@ -282,7 +290,10 @@ impl Connection {
         let count = match read(&self.sockets[from], &mut block) {
             Ok(count) => count,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Flow::Open),
-            Err(error) => return Err(error).context(format!("reading from {}", END_NAMES[from])),
+            Err(error) => {
+                self.pass_on_failure(from, fault);
+                return Err(error).context(format!("reading from {}", END_NAMES[from]));
+            }
         };
         let way = &mut self.ways[from];
         way.ended = count == 0;
@@ -315,6 +326,20 @@ impl Connection {
             _ => way.keep(rest, fault)?,
         }
         self.tell_end(from)
+    }
+
+    /// One end's connection has failed. Closing the other one must not look like an ordinary end: who is
+    /// there would take half a page for a whole one.
+    fn pass_on_failure(&self, from: usize, fault: Fault) {
+        let other = &self.sockets[1 - from];
+        // Both connections will be closed, so an error here changes nothing.
+        let _ = match fault {
+            Fault::MakeUpEnd if from == BACKEND && self.ways[from].is_chunked => {
+                write(other, b"0\r\n\r\n").map(|_| ()).map_err(|error| error.into())
+            }
+            Fault::MakeUpEnd | Fault::MuteReset => Ok(()),
+            _ => net::reset_on_close(other),
+        };
     }
 
     /// Writes to one end from what waits for it.
@@ -435,8 +460,12 @@ impl Way {
 
     /// Damages a block of a response, if that is the fault, and returns what is left of it.
     fn tamper<'b>(&mut self, block: &'b mut [u8], fault: Fault) -> &'b mut [u8] {
-        if fault == Fault::SwallowChunk && self.count == 0 {
-            self.swallowed = second_chunk(block);
+        if self.count == 0 {
+            let second = second_chunk(block);
+            self.is_chunked = !second.is_empty();
+            if fault == Fault::SwallowChunk {
+                self.swallowed = second;
+            }
         }
         let at = |place: u64| place.saturating_sub(self.count).min(block.len() as u64) as usize;
         let (start, end) = (at(self.swallowed.start), at(self.swallowed.end));
