@@ -13,7 +13,8 @@ use serde::Deserialize;
 pub enum Mark {
     /// Every byte arrives.
     Exact,
-    /// What cannot be passed on yet is left with the sender, or put into a file.
+    /// What cannot be passed on yet is left with the sender, or put into a file; or another choice that a
+    /// trusted proxy may make.
     Held,
     /// Bytes are lost or damaged, or are another's.
     Loses,
@@ -28,12 +29,12 @@ impl Mark {
     pub fn of(kind: Kind) -> Option<Mark> {
         Some(match kind {
             Kind::Exact => Mark::Exact,
-            Kind::HeldBack | Kind::Spilled => Mark::Held,
+            Kind::HeldBack | Kind::Spilled | Kind::Noted => Mark::Held,
             Kind::Hole | Kind::Truncated | Kind::Reordered => Mark::Loses,
             Kind::Repeated | Kind::Altered | Kind::Swallowed | Kind::Crossed => Mark::Loses,
             Kind::Frozen | Kind::Died | Kind::Absent => Mark::Freezes,
             Kind::Grew | Kind::Leaked | Kind::Spun => Mark::Grows,
-            Kind::Noted | Kind::NotJudged => return None,
+            Kind::NotJudged => return None,
         })
     }
 
