@@ -116,7 +116,8 @@ fn break_off(
     let others = damage.reordered + damage.repeated + damage.altered + damage.foreign;
     let is_damaged = others > 0 || damage.gaps.iter().any(|gap| !gap.tail);
     let transfer = Transfer { direction: Direction::Download, reading, evidence };
-    if is_damaged && !own_answer && !matches!(told, Told::MadeUp) {
+    let crossed = transfer.reading.has_crossed();
+    if crossed || is_damaged && !own_answer && !matches!(told, Told::MadeUp) {
         return Err(Verdict::of(vec![transfer]).into());
     }
     Ok((told, transfer))

@@ -148,7 +148,7 @@ impl Found {
         rig.tell(format!(
             "Another client has sent {} of {} bytes. The backend answers, and ends its direction.",
             thousands(client.sent()),
-            thousands(route.request.len())
+            thousands(client.request_len())
         ));
         // A proxy that speaks HTTP may read the answer only after it has sent the request.
         let ended = rig.drain(&mut client, self.patience())?;
@@ -176,9 +176,11 @@ impl Found {
         let ended = rig.drain(&mut client, FOREVER)?;
         for upload in uploads(rig, route) {
             let count = upload.reading.damage.received;
-            let (got, all) = (thousands(count), thousands(route.request.len()));
+            let (got, all) = (thousands(count), thousands(client.request_len()));
             rig.tell(format!("The backend got {got} bytes of the request."));
-            if self.speaks_http && upload.reading.damage.gaps.iter().any(|gap| gap.tail) {
+            let reading = &upload.reading;
+            let cut = reading.damage.gaps.iter().any(|gap| gap.tail) && !reading.has_crossed();
+            if self.speaks_http && cut {
                 self.note(&format!(
                     "it ends a request once its answer is complete: the backend got {got} of {all} bytes"
                 ));
