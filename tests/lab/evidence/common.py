@@ -519,6 +519,43 @@ def to_waiting_client(program, port, disturb, sent, begun=lambda: None, resumed=
         client.close()
 
 
+def answer_that_waits(command, client_ends, trace=None, interesting=lambda line: False, before=0, after=7):
+    """A request, and an answer of more than the kernel keeps, which the client reads when nothing more can be sent.
+
+    The client ends its side right after the request, or not at all. The backend's end follows its last byte at once.
+    """
+    listener, back = backend()
+    held = Held()
+    program = Program(command(held.port, back), trace=trace)
+    client = server = None
+    try:
+        program.listens(held)
+        client = connect(held.port)
+        server = accept(listener)
+        request, answer, sender = Receiver(server), Receiver(client), Sender(server, ends=True)
+        client.sendall(numbered(0, 8000))
+        if client_ends:
+            client.shutdown(socket.SHUT_WR)
+        for end in (request, answer):
+            end.start()
+        request.read_now()
+        wait(lambda: request.end if client_ends else len(request.got) == 8000, 20, "the request")
+        sender.start()
+        wait(lambda: sender.sent, 20, "the answer's beginning")
+        if not wait_until_still(lambda: (sender.sent, queues(held.port, back)), program.family, 0.5, 30):
+            raise Unclear("the kernel took everything; nothing had to wait")
+        sender.finish(2 * MIB)
+        answer.read_now()
+        sender.join(20)
+        wait_until_still(lambda: len(answer.got), program.family, 2, 60, lambda: answer.end)
+        return Came(sender.sent, answer, program.traced(interesting, before, after))
+    finally:
+        program.end()
+        for sock in (client, server, listener):
+            if sock:
+                sock.close()
+
+
 def socat_relay(listen, back):
     """socat as a plain relay: what other relays are compared with."""
     return ["socat", f"TCP4-LISTEN:{listen},bind=127.0.0.1,reuseaddr,fork", f"TCP4:127.0.0.1:{back}"]

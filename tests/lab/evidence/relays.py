@@ -6,6 +6,7 @@ Each function takes the port to listen on, the backend's port, and a directory f
 import atexit
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 from common import need, socat_relay
@@ -58,6 +59,52 @@ def ncat(listen, back, directory):
     """The example of ncat's manual page, with the descriptors closed that would hide the end (see ncat-no-end)."""
     return ["ncat", "-l", "127.0.0.1", listen, "--keep-open", "--sh-exec",
             f"exec ncat 127.0.0.1 {back} 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-"]
+
+
+def sslh(listen, back, directory):
+    """With two protocols, the least that it accepts. It passes on what it does not know after two seconds."""
+    return [need("sslh"), "--foreground", "--listen", f"127.0.0.1:{listen}", "--http", f"127.0.0.1:{back}",
+            "--anyprot", f"127.0.0.1:{back}"]
+
+
+def busybox(listen, back, directory):
+    """The nc of BusyBox serves one client, so it is started as inetd would start it."""
+    need("systemd-socket-activate", "systemd")
+    return ["systemd-socket-activate", "--inetd", "--accept", f"--listen=127.0.0.1:{listen}",
+            need("busybox"), "nc", "127.0.0.1", str(back)]
+
+
+def netcat(listen, back, directory):
+    """The first netcat, started as inetd would start it."""
+    need("systemd-socket-activate", "systemd")
+    return ["systemd-socket-activate", "--inetd", "--accept", f"--listen=127.0.0.1:{listen}",
+            need("nc.traditional", "netcat-traditional"), "127.0.0.1", str(back)]
+
+
+def uwsgi(listen, back, directory):
+    return [need("uwsgi", "uwsgi-core"), "--master", "--plugin", "rawrouter", "--rawrouter", f"127.0.0.1:{listen}",
+            "--rawrouter-to", f"127.0.0.1:{back}"]
+
+
+def stunnel(listen, back, directory):
+    """Twice in one process: from plain text to TLS, and back again."""
+    key, certificate, both, config = (directory / name for name in ("key", "certificate", "both", "stunnel.conf"))
+    subprocess.run([need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+                    "-keyout", key, "-out", certificate], check=True, stderr=subprocess.DEVNULL)
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    config.write_text(f"""foreground = yes
+pid =
+debug = info
+[encrypt]
+client = yes
+accept = 127.0.0.1:{listen}
+connect = {directory}/socket
+[decrypt]
+accept = {directory}/socket
+connect = 127.0.0.1:{back}
+cert = {both}
+""")
+    return [need("stunnel", "stunnel4"), config]
 
 
 def haproxy(listen, back, directory):
