@@ -159,7 +159,10 @@ def backend(buffers=None):
 
 
 def accept(listener):
-    sock, _ = listener.accept()
+    try:
+        sock, _ = listener.accept()
+    except TimeoutError:
+        raise Unclear("the program did not connect to the backend") from None
     sock.settimeout(None)
     return sock
 

@@ -81,11 +81,6 @@ def netcat(listen, back, directory):
             need("nc.traditional", "netcat-traditional"), "127.0.0.1", str(back)]
 
 
-def uwsgi(listen, back, directory):
-    return [need("uwsgi", "uwsgi-core"), "--master", "--plugin", "rawrouter", "--rawrouter", f"127.0.0.1:{listen}",
-            "--rawrouter-to", f"127.0.0.1:{back}"]
-
-
 def stunnel(listen, back, directory):
     """Twice in one process: from plain text to TLS, and back again."""
     key, certificate, both, config = (directory / name for name in ("key", "certificate", "both", "stunnel.conf"))
