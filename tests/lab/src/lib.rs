@@ -13,8 +13,8 @@
 //!
 //! The story, room by room. Each room uses only the rooms before it:
 //!
-//! 1. [`sent`] has the bytes. Every 16 bytes of a body name their own offset, so bytes that are missing,
-//!    repeated or in the wrong place give themselves away.
+//! 1. [`sent`] has the bytes. Every 16 bytes of a body name their own offset and say whose they are, so
+//!    bytes that are missing, repeated, in the wrong place or with the wrong client give themselves away.
 //! 2. [`arrived`] compares what came with what was sent ([`arrived::align`]), reads the HTTP framing as
 //!    curl would ([`arrived::http`]), and puts both into a [`Verdict`](arrived::verdict::Verdict): a
 //!    word and a sentence with numbers.
