@@ -181,6 +181,26 @@ fn a_buffer_that_is_not_emptied_gives_a_client_the_bytes_of_another() {
 }
 
 #[test]
+fn a_block_for_everybody_gives_clients_the_bytes_of_others() {
+    let verdict = expect("shared-block", "turnover", Kind::Crossed);
+    let reading = readings(&verdict)[0];
+    let damage = &reading.damage;
+    assert_eq!(damage.received + damage.missing(), damage.sent + damage.crossed);
+    // The bytes are in the place of as many others, so the framing is whole.
+    assert_says(&verdict, "of its own are missing");
+}
+
+#[test]
+fn a_descriptor_that_is_used_again_gives_a_newcomer_the_bytes_of_another() {
+    let verdict = expect("stale-descriptor", "turnover", Kind::Crossed);
+    let reading = readings(&verdict)[0];
+    let [crossing] = &reading.damage.crossings[..] else { panic!("{}", verdict.sentence) };
+    // Those who leave in a round have the numbers before those who come.
+    assert_eq!((crossing.received_at, reading.damage.missing()), (0, 0));
+    assert_says(&verdict, "before any of its own");
+}
+
+#[test]
 fn taking_an_end_for_the_end_of_both_costs_the_answer_and_the_upload() {
     let verdict = expect("end-both", "half-close", Kind::Truncated);
     let [after_request, midway, upload, early] = &readings(&verdict)[..] else {

@@ -104,6 +104,9 @@ pub enum Matter {
     /// Whether every byte of a request's body arrives.
     #[strum(to_string = "the bytes of uploads")]
     Uploads,
+    /// Whether a client gets bytes of another.
+    #[strum(to_string = "whose bytes a client gets")]
+    Owners,
     /// Whether other clients are served while one is stuck.
     #[strum(to_string = "service for others")]
     Others,

@@ -14,3 +14,14 @@ pub enum Attempt {
     /// Nothing could move.
     Idle,
 }
+
+impl Attempt {
+    /// What came of both: something has moved if either has, and all is done if both are.
+    pub fn and(self, other: Attempt) -> Attempt {
+        match (self, other) {
+            (Attempt::Moved, _) | (_, Attempt::Moved) => Attempt::Moved,
+            (Attempt::Done, Attempt::Done) => Attempt::Done,
+            _ => Attempt::Idle,
+        }
+    }
+}

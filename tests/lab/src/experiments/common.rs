@@ -3,11 +3,12 @@
 pub use super::Experiment;
 pub use super::rig::{self, DEADLINE, Ended, FOREVER, Halt, LULL, Patience, Rig, SETTLE, Story};
 use crate::arrived::http::End;
+use crate::arrived::reading::Reading;
 pub use crate::arrived::verdict::{Direction, Kind, Matter, Transfer, Verdict};
 pub use crate::ends::Attempt;
 pub use crate::ends::backend::{Act, Backend, Gate, Progress, Route};
 pub use crate::ends::client::Client;
-pub use crate::kernel::net::{self, Window};
+pub use crate::kernel::net::{self, Moved, Window};
 pub use crate::kernel::procfs;
 pub use crate::numbers::{size, thousands};
 pub use crate::sent::wire::{Framing, Wire};
@@ -125,8 +126,12 @@ pub fn newest_is(backend: &Backend, route: &Route, is_so: impl FnOnce(&Progress)
 pub fn uploads(rig: &Rig, route: &Route) -> Vec<Transfer> {
     let connection = rig.backend.asked_for(route.target).pop();
     let reading = connection.and_then(|progress| progress.upload);
-    let transfer = |reading| Transfer { direction: Direction::Upload, reading, evidence: vec![] };
-    reading.map(transfer).into_iter().collect()
+    reading.map(uploaded).into_iter().collect()
+}
+
+/// What the backend has received on one connection.
+pub fn uploaded(reading: Reading) -> Transfer {
+    Transfer { direction: Direction::Upload, reading, evidence: vec![] }
 }
 
 /// The verdict on transfers in both directions. If all is well, its sentence counts both.

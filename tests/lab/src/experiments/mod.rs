@@ -21,6 +21,7 @@ mod reset;
 pub mod rig;
 pub mod stillness;
 mod stop_and_go;
+mod turnover;
 mod two_acts;
 mod upload;
 
@@ -66,6 +67,7 @@ pub const ALL: &[Experiment] = &[
     reset::EXPERIMENT,
     refused::EXPERIMENT,
     stop_and_go::EXPERIMENT,
+    turnover::EXPERIMENT,
     pile_up::EXPERIMENT,
 ];
 

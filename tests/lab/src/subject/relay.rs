@@ -11,6 +11,7 @@ use std::io::Write;
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
@@ -62,6 +63,11 @@ pub enum Fault {
     LeakMemory,
     /// Uses the buffers of a connection that has ended for the next one, and does not empty them.
     DirtyBuffer,
+    /// Reads for several connections into one block before it writes for any.
+    SharedBlock,
+    /// Reads for several connections before it writes for any, and remembers by its number the
+    /// descriptor to write to. In the meantime it may be another connection's.
+    StaleDescriptor,
     /// Asks to be woken when it can write although it has nothing to write, and so never sleeps.
     Spin,
     /// Ends when the backend refuses a connection.
@@ -116,6 +122,19 @@ struct Relay {
     next_id: u64,
     /// The ways of connections that have ended. Only [`Fault::DirtyBuffer`] keeps any.
     old_ways: Vec<[Way; 2]>,
+    /// What was read in this round and is to be written at its end. [`Fault::SharedBlock`] and
+    /// [`Fault::StaleDescriptor`] do so; all others write at once.
+    late: Vec<Late>,
+}
+
+/// A block that was read and is to be written later.
+struct Late {
+    /// Its connection, and the end that it comes from.
+    id: u64,
+    from: usize,
+    /// The number of the descriptor that it is for.
+    descriptor: RawFd,
+    block: Vec<u8>,
 }
 
 struct Connection {
@@ -124,6 +143,8 @@ struct Connection {
     ways: [Way; 2],
     /// What epoll watches each end for. Empty: this end is not in the epoll set.
     interest: [EpollFlags; 2],
+    /// What was read just now and is to be written at the end of the round.
+    unwritten: Option<Vec<u8>>,
 }
 
 /// One direction of a connection.
@@ -161,8 +182,16 @@ pub fn run(fault: Fault, listen: SocketAddr, backend: SocketAddr) -> Result<()> 
     listener.set_nonblocking(true).context("making the listener non-blocking")?;
     let listen = listener.local_addr().context("reading our own address")?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("creating the epoll set")?;
-    let (connections, old_ways) = (HashMap::new(), vec![]);
-    let relay = Relay { fault, epoll, listener, backend, connections, next_id: 1, old_ways };
+    let relay = Relay {
+        fault,
+        epoll,
+        listener,
+        backend,
+        connections: HashMap::new(),
+        next_id: 1,
+        old_ways: vec![],
+        late: vec![],
+    };
     relay.watch_listener(true)?;
     writeln!(std::io::stdout(), "listening on {listen}, forwarding to {backend}")
         .context("announcing the address")?;
@@ -187,6 +216,7 @@ impl Relay {
                     token => self.serve(token, event.events(), Connection::pass_on)?,
                 }
             }
+            self.write_late()?;
             for event in events[..count].iter().filter(|event| event.data() != LISTENER) {
                 self.serve(event.data(), event.events(), Connection::flush)?;
             }
@@ -214,6 +244,7 @@ impl Relay {
             sockets: [client, backend],
             ways: self.old_ways.pop().unwrap_or_default(),
             interest: [EpollFlags::empty(); 2],
+            unwritten: None,
         };
         for (socket, name) in connection.sockets.iter().zip(END_NAMES) {
             socket.set_nonblocking(true).with_context(|| format!("making {name} non-blocking"))?;
@@ -240,6 +271,10 @@ impl Relay {
             connection.watch(&self.epoll, id, self.fault)?;
             Ok(flow)
         });
+        if let Some(block) = connection.unwritten.take() {
+            let descriptor = connection.sockets[1 - end].as_raw_fd();
+            self.late.push(Late { id, from: end, descriptor, block });
+        }
         match served {
             Ok(Flow::Open) => return Ok(()),
             Ok(Flow::Ended) => {}
@@ -247,6 +282,40 @@ impl Relay {
             Err(error) => eprintln!("connection {id}: {error:#}"),
         }
         self.close(id)
+    }
+
+    /// Writes what was read in this round and not yet written.
+    fn write_late(&mut self) -> Result<()> {
+        let late = mem::take(&mut self.late);
+        // A block for each direction, as it is after the last read into it.
+        let mut shared = [vec![], vec![]];
+        for Late { from, block, .. } in late.iter().filter(|_| self.fault == Fault::SharedBlock) {
+            shared[*from].resize(BLOCK, 0);
+            shared[*from][..block.len()].copy_from_slice(block);
+        }
+        for Late { id, from, descriptor, block } in late {
+            let (token, block) = match self.fault {
+                Fault::SharedBlock => (2 * id + from as u64, &shared[from][..block.len()]),
+                _ => match self.now_behind(descriptor) {
+                    Some((id, to)) => (2 * id + 1 - to as u64, &block[..]),
+                    None => continue,
+                },
+            };
+            self.serve(token, EpollFlags::empty(), |connection, from, _, fault| {
+                let taken = write_some(&connection.sockets[1 - from], block, 1 - from)?;
+                connection.ways[from].keep(&block[taken..], fault)?;
+                Ok(Flow::Open)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Which end of which connection has this descriptor now.
+    fn now_behind(&self, descriptor: RawFd) -> Option<(u64, usize)> {
+        self.connections.iter().find_map(|(id, connection)| {
+            let mut sockets = connection.sockets.iter();
+            Some((*id, sockets.position(|socket| socket.as_raw_fd() == descriptor)?))
+        })
     }
 
     /// Forgets a connection, and thereby closes its sockets.
@@ -317,7 +386,15 @@ impl Connection {
         }
         // If bytes wait already, they go first. A write now would overtake them.
         let first = way.is_empty() || fault == Fault::Overtake;
-        let taken = if first { write_some(&self.sockets[to], block, to)? } else { 0 };
+        let late = matches!(fault, Fault::SharedBlock | Fault::StaleDescriptor);
+        let taken = match first {
+            true if late && !block.is_empty() => {
+                self.unwritten = Some(block.to_vec());
+                block.len()
+            }
+            true => write_some(&self.sockets[to], block, to)?,
+            false => 0,
+        };
         let rest = &block[taken..];
         match fault {
             Fault::DropRest => {}
