@@ -241,7 +241,7 @@ mod tests {
     fn a_time_limit_is_read_from_the_system_call() {
         let call = |number: i64, arguments: &str| has_time_limit(&format!("{number} {arguments}"));
         let with = |place: usize, value: &str| {
-            let mut words = vec!["0x7"; 8];
+            let mut words = ["0x7"; 8];
             words[place] = value;
             words.join(" ")
         };
