@@ -3,13 +3,14 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::HashMap;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::arrived::http::{End, Reached};
 use lab::arrived::reading::Reading;
-use lab::arrived::verdict::{Direction, Kind, Verdict};
+use lab::arrived::verdict::{Answer, Direction, Kind, Verdict};
 use lab::experiments::{self, Outcome};
 use lab::kernel::procfs::{self, with_environment};
 use lab::kernel::wait::true_within;
@@ -78,6 +79,31 @@ fn a_reset_that_becomes_an_ordinary_end_is_a_note() {
     let passed_on = expect("none", "aborted", Kind::Exact);
     let ends: Vec<End> = readings(&passed_on).iter().map(|reading| reading.end).collect();
     assert_eq!(ends, [End::Reset, End::Reset, End::Fin]);
+}
+
+#[test]
+fn a_relay_that_waits_before_it_connects_is_slow_and_not_frozen() {
+    for verdict in run_each("slow-to-connect", &["plain", "two-acts", "crowd", "both-ways"]) {
+        assert_eq!(verdict.answer(), Answer::Sound, "{}", verdict.sentence);
+    }
+}
+
+#[test]
+fn a_pool_is_a_note_and_no_leak() {
+    for verdict in run_each("pool", &["plain", "reset", "refused"]) {
+        assert!(verdict.answer() <= Answer::Note, "{}", verdict.sentence);
+    }
+}
+
+#[test]
+fn to_leave_a_backend_alone_after_a_refusal_is_a_note() {
+    let verdict = run("leave-alone", "refused");
+    assert_eq!(verdict.answer(), Answer::Note, "{}", verdict.sentence);
+    assert!(
+        verdict.notes.iter().any(|note| note.contains("the answer 503")),
+        "{:?}",
+        verdict.notes
+    );
 }
 
 #[test]
@@ -282,14 +308,56 @@ fn waiting_for_room_with_nothing_to_write_is_spinning() {
 #[test]
 fn descriptors_that_do_not_come_back_are_counted() {
     let verdict = expect("leak-descriptors", "reset", Kind::Leaked);
-    // 20 connections have two sockets each.
-    assert!(verdict.sentence.starts_with("40 descriptors"), "{}", verdict.sentence);
+    assert_eq!(descriptors_for_each(&verdict), 2.0, "{}", verdict.sentence);
+    expect("leak-descriptors", "plain", Kind::Leaked);
+}
+
+#[test]
+fn a_descriptor_for_each_refusal_is_a_leak() {
+    let verdict = expect("leak-on-refused", "refused", Kind::Leaked);
+    assert_eq!(descriptors_for_each(&verdict), 1.0, "{}", verdict.sentence);
+    assert!(run("leak-on-refused", "plain").kind.is_good());
+}
+
+/// "290 connections, each with a reset, cost 580 descriptors": 2.
+fn descriptors_for_each(verdict: &Verdict) -> f64 {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let words = verdict.sentence.split(|c| !is_digit(c)).filter(|word| !word.is_empty());
+    match words.map(|word| word.parse().expect("digits")).collect::<Vec<f64>>()[..] {
+        [connections, descriptors] => descriptors / connections,
+        _ => f64::NAN,
+    }
 }
 
 #[test]
 fn memory_that_does_not_come_back_is_a_leak() {
     let verdict = expect("leak-memory", "reset", Kind::Leaked);
-    assert!(verdict.sentence.starts_with("memory rose"), "{}", verdict.sentence);
+    assert_says(&verdict, "of memory");
+    assert_says(&expect("leak-a-little", "plain", Kind::Leaked), "of memory");
+}
+
+// What the laboratory looks at must be the proxy.
+
+#[test]
+fn a_daemon_that_hides_where_it_comes_from_is_found_by_its_socket() {
+    let daemon = format!(
+        "(env -i setsid {} relay unbounded {{listen}} {{backend}} >/dev/null 2>&1 &); exec sleep 60",
+        env!("CARGO_BIN_EXE_lab")
+    );
+    let spec = program(&["sh", "-c", &daemon], PATIENCE);
+    let verdict = experiments::named("pile-up").unwrap().run(&spec).verdict;
+    assert_kind(&verdict, Kind::Grew);
+}
+
+#[test]
+fn a_socket_that_somebody_else_holds_leaves_memory_and_descriptors_not_judged() {
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = backend.local_addr().unwrap();
+    let proxy = Proxy::start(&relay("none"), address).expect("the relay starts");
+    assert_eq!(proxy.unsampled(address.port()), None);
+    let _ours = TcpStream::connect(address).unwrap();
+    let why = proxy.unsampled(address.port()).expect("we are no process of the proxy");
+    assert!(why.contains(&format!("process {}", std::process::id())), "{why}");
 }
 
 // It ends, or never begins.

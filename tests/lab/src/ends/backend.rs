@@ -161,6 +161,8 @@ struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Why it takes no more connections.
     failure: Mutex<Option<io::Error>>,
+    /// A target that was asked for and that no route has.
+    stranger: Mutex<Option<String>>,
 }
 
 /// Waits until `socket` is ready, or one of the gates is open.
@@ -173,8 +175,8 @@ fn wait(socket: Option<(&dyn AsFd, PollFlags)>, gates: &[&Gate]) {
 }
 
 impl Backend {
-    /// Listens on a free port of 127.0.0.1. Each connection gets the route of its target, or the first
-    /// route if there is none.
+    /// Listens on a free port of 127.0.0.1. Each connection gets the route of its target, or its end
+    /// if there is none.
     ///
     /// # Errors
     /// Those of the socket calls.
@@ -196,6 +198,7 @@ impl Backend {
             connections: Mutex::default(),
             threads: Mutex::default(),
             failure: Mutex::default(),
+            stranger: Mutex::default(),
         };
         Ok(Backend {
             address: closed.address()?,
@@ -230,10 +233,20 @@ impl Backend {
         connections
     }
 
+    /// Whether a request of this owner has come.
+    pub fn was_asked_by(&self, owner: Owner) -> bool {
+        self.connections().iter().any(|it| it.target.is_some() && it.owner == owner)
+    }
+
     /// Why it could not take any more connections, if so: this process has no descriptor left, or the
     /// machine no memory. It says so once.
     pub(crate) fn failure(&self) -> Option<io::Error> {
         self.shared.failure.lock().take()
+    }
+
+    /// A target that it was asked for and that no route has, if there was one.
+    pub(crate) fn stranger(&self) -> Option<String> {
+        self.shared.stranger.lock().clone()
     }
 
     /// Numbers that change whenever anything happens on a connection.
@@ -393,7 +406,10 @@ impl Serving<'_> {
         let routes = &self.shared.routes;
         let asked = head.target.unwrap_or_default();
         let (target, owner) = Owner::in_target(&asked);
-        let route = routes.iter().find(|route| route.target == target).or(routes.first())?.clone();
+        let Some(route) = routes.iter().find(|route| route.target == target).cloned() else {
+            *self.shared.stranger.lock() = Some(asked);
+            return None;
+        };
         let mut request = Judge::new(&route.request.of(owner), Message::Request);
         request.push(&start);
         let mut progress = self.progress.lock();

@@ -29,6 +29,8 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         rig.pump(SETTLE, |_| rig::send(&mut client))?;
         crowd.push(client);
     }
+    // All of them, or as many as the proxy ever lets through.
+    rig.pump(FOREVER, |backend| done_if(backend.asked_for(big.target).len() == CROWD))?;
     rig.settle()?;
     let served = rig.backend.asked_for(big.target).len();
     rig.tell(format!(

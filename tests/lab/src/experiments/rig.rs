@@ -370,8 +370,8 @@ impl Rig {
         let sockets = || sockets::sockets(&ports);
         match self.watch.look(patience.at_least, &vitals, counters, is_busy, sockets) {
             Look::Still => {
-                Ok(self.watch.unchanged_for() >= patience.for_timers
-                    || !self.proxy.may_go_on_alone())
+                let may_wake = || self.proxy.may_go_on_alone() || self.unsampled().is_some();
+                Ok(self.watch.unchanged_for() >= patience.for_timers || !may_wake())
             }
             Look::Moving => Ok(false),
             Look::Spinning(ns) => {
@@ -473,14 +473,10 @@ impl Rig {
         ended: Ended,
         sent: u64,
     ) -> Result<Transfer, Halt> {
-        if let Some(status @ 400..=499) = client.status() {
-            let what =
-                format!("the proxy answers {status} by itself: nothing is passed on to judge");
-            return Err(Verdict::new(Kind::NotJudged, what).into());
-        }
+        let asked = self.backend.was_asked_by(client.owner());
         let open = !client.has_ended() && !client.is_complete();
         let received = client.received();
-        let own_answer = client.status().filter(|status| *status >= 500);
+        let status = client.status();
         // Read now: judging the client closes its connection, and that changes the queues.
         let queued = self.queued();
         let (reading, evidence) = client.finish(sent);
@@ -489,6 +485,9 @@ impl Rig {
             // Nothing is worse, however it went on.
             return Ok(transfer);
         }
+        if let Some(status) = status.filter(|status| !asked || *status != 200) {
+            return Err(own_answer(status, received, asked).with(vec![transfer]).into());
+        }
         if open && ended == Ended::Still && queued > 0 {
             let what = format!(
                 "after {} bytes nothing more comes, while {} bytes wait in the kernel's queues",
@@ -496,10 +495,6 @@ impl Rig {
                 thousands(queued)
             );
             return Err(self.frozen(&what).with(vec![transfer]).into());
-        }
-        if let Some(status) = own_answer {
-            let what = format!("the proxy answers {status} by itself, though the backend is well");
-            return Err(Verdict::new(Kind::Truncated, what).with(vec![transfer]).into());
         }
         if open && transfer.reading.reached == Reached::Nothing {
             let verdict = self.frozen("not a byte of the response comes").with(vec![transfer]);
@@ -530,6 +525,15 @@ impl Rig {
     /// that, and a single one could be wrong: TCP probes a full peer now and then, and that wakes a
     /// thread for a moment although there is nothing to do.
     pub fn frozen(&self, what: &str) -> Verdict {
+        if let Some(target) = self.backend.stranger() {
+            let what = format!(
+                "{what}. But the backend was asked for {target:?}, and no client had asked for that"
+            );
+            return Verdict::new(Kind::NotJudged, what);
+        }
+        if self.unsampled().is_some() {
+            return Verdict::new(Kind::Frozen, format!("{what}; and nothing moves any more"));
+        }
         Verdict::new(Kind::Frozen, format!("{what}; the proxy is asleep in every thread"))
     }
 
@@ -546,6 +550,19 @@ impl Rig {
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.proxy.address
+    }
+}
+
+/// The verdict on an answer that the backend did not give. If the backend was not asked, there is nothing
+/// to judge: the proxy may have its reasons.
+fn own_answer(status: u16, bytes: u64, asked: bool) -> Verdict {
+    let what = format!("the proxy answers {status} by itself, with {} bytes", thousands(bytes));
+    match asked {
+        true => {
+            let what = format!("{what}, although the backend was asked and is well");
+            Verdict::new(Kind::Truncated, what)
+        }
+        false => Verdict::new(Kind::NotJudged, format!("{what}; the backend was never asked")),
     }
 }
 

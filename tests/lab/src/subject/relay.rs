@@ -2,17 +2,19 @@
 //!
 //! We can trust a verdict if a relay that deserves it gets it, and no other relay does. So here is one
 //! relay, a loop like that of the steps, and each [`Fault`] is a small change to it. Search for the
-//! fault's name to see the change. Five of the names are no faults: `None`, `Unbounded`, `Spill`,
-//! `MuteReset` and `SpeakHttp` lose nothing and must never be accused of losing anything.
+//! fault's name to see the change. Some of the names are no faults, and those must never be accused of
+//! anything: `None`, `Spill`, `MuteReset`, `SpeakHttp`, `SlowToConnect`, `Pool` and `LeaveAlone`.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io::Write;
+use std::hint::black_box;
+use std::io::{Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -83,6 +85,16 @@ pub enum Fault {
     /// Nothing: it takes an end for the end of both, but it writes heads of its own, and a proxy that
     /// speaks HTTP may do so.
     SpeakHttp,
+    /// Leaks a descriptor for each connection that the backend refuses.
+    LeakOnRefused,
+    /// Leaks 200 KiB of memory for each connection.
+    LeakALittle,
+    /// Nothing: it waits 2 s before it connects to the backend.
+    SlowToConnect,
+    /// Nothing: it keeps up to eight connections to the backend ready for later clients.
+    Pool,
+    /// Nothing: when the backend has refused, it answers the next dozen clients by itself, with 503.
+    LeaveAlone,
 }
 
 impl Fault {
@@ -101,6 +113,19 @@ const BLOCK: usize = 64 * 1024;
 /// begins to use a file.
 const LIMIT: usize = 256 * 1024;
 
+/// How long [`Fault::SlowToConnect`] waits.
+const DIALS_AFTER: Duration = Duration::from_secs(2);
+
+/// How many connections [`Fault::Pool`] keeps.
+const SPARE: usize = 8;
+
+/// For how many clients [`Fault::LeaveAlone`] does not ask a backend that has refused.
+const LEFT_ALONE: usize = 12;
+
+/// What [`Fault::LeaveAlone`] answers then.
+const UNAVAILABLE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// The byte of a response that [`Fault::Alter`] changes, counted from 0.
 const ALTERED: u64 = 100_000;
 
@@ -118,6 +143,12 @@ struct Relay {
     listener: TcpListener,
     backend: SocketAddr,
     connections: HashMap<u64, Connection>,
+    /// Clients of [`Fault::SlowToConnect`], and when each of them came.
+    waiting: VecDeque<(Instant, TcpStream)>,
+    /// Connections to the backend that nobody uses yet.
+    spare: Vec<TcpStream>,
+    /// How many clients to turn away before the backend is asked again.
+    turn_away: usize,
     /// Ids are never used again, so an event that comes late finds no connection.
     next_id: u64,
     /// The ways of connections that have ended. Only [`Fault::DirtyBuffer`] keeps any.
@@ -188,6 +219,9 @@ pub fn run(fault: Fault, listen: SocketAddr, backend: SocketAddr) -> Result<()> 
         listener,
         backend,
         connections: HashMap::new(),
+        waiting: VecDeque::new(),
+        spare: vec![],
+        turn_away: 0,
         next_id: 1,
         old_ways: vec![],
         late: vec![],
@@ -205,7 +239,8 @@ impl Relay {
     fn serve_for_ever(mut self) -> Result<()> {
         let mut events = [EpollEvent::empty(); 64];
         loop {
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            let timeout = self.until_the_next_is_due();
+            let count = match self.epoll.wait(&mut events, timeout) {
                 // Being stopped and continued interrupts the wait (signal(7)).
                 Err(Errno::EINTR) if self.fault != Fault::DieOnStop => continue,
                 waited => waited.context("waiting for events")?,
@@ -220,22 +255,64 @@ impl Relay {
             for event in events[..count].iter().filter(|event| event.data() != LISTENER) {
                 self.serve(event.data(), event.events(), Connection::flush)?;
             }
+            while let Some((_, client)) =
+                self.waiting.pop_front_if(|(came, _)| came.elapsed() >= DIALS_AFTER)
+            {
+                self.connect_for(client)?;
+            }
         }
     }
 
-    /// Accepts one client and connects to the backend for it. That waits, but over loopback not for long.
+    /// How long until a client that waits gets its connection to the backend.
+    fn until_the_next_is_due(&self) -> EpollTimeout {
+        let Some((came, _)) = self.waiting.front() else { return EpollTimeout::NONE };
+        // A millisecond more, because the timeout is rounded down.
+        let left = DIALS_AFTER.saturating_sub(came.elapsed()) + Duration::from_millis(1);
+        EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// Accepts one client.
     fn accept(&mut self) -> Result<()> {
         // An error means that the client has already gone again.
         let Ok((client, _)) = self.listener.accept() else { return Ok(()) };
-        let backend = match TcpStream::connect(self.backend) {
+        if self.fault == Fault::SlowToConnect {
+            self.waiting.push_back((Instant::now(), client));
+            return Ok(());
+        }
+        if self.fault == Fault::LeaveAlone && self.turn_away > 0 {
+            self.turn_away -= 1;
+            return answer_unavailable(client);
+        }
+        self.connect_for(client)
+    }
+
+    /// A connection to the backend. That waits, but over loopback not for long.
+    fn dial(&mut self) -> std::io::Result<TcpStream> {
+        let backend = self.spare.pop().map_or_else(|| TcpStream::connect(self.backend), Ok);
+        while self.fault == Fault::Pool && backend.is_ok() && self.spare.len() < SPARE {
+            let Ok(spare) = TcpStream::connect(self.backend) else { break };
+            self.spare.push(spare);
+        }
+        if backend.is_err() {
+            self.turn_away = LEFT_ALONE;
+        }
+        backend
+    }
+
+    /// Connects to the backend for a client.
+    fn connect_for(&mut self, client: TcpStream) -> Result<()> {
+        let backend = match self.dial() {
             Ok(backend) => backend,
             Err(error) if self.fault == Fault::ExitOnRefused => {
                 return Err(error).context("connecting to the backend");
             }
             Err(error) => {
                 eprintln!("connecting to the backend: {error}");
-                if self.fault == Fault::HangOnRefused {
-                    mem::forget(client);
+                match self.fault {
+                    Fault::HangOnRefused => mem::forget(client),
+                    Fault::LeakOnRefused => mem::forget(self.listener.try_clone()),
+                    Fault::LeaveAlone => answer_unavailable(client)?,
+                    _ => {}
                 }
                 return Ok(());
             }
@@ -331,6 +408,7 @@ impl Relay {
             }
             Fault::LeakMemory => mem::forget(connection.ways),
             Fault::DirtyBuffer => self.old_ways.push(connection.ways.map(Way::used_again)),
+            Fault::LeakALittle => mem::forget(black_box(vec![1_u8; 200 * 1024])),
             Fault::OneAtATime => self.watch_listener(true)?,
             _ => {}
         }
@@ -345,6 +423,15 @@ impl Relay {
         };
         changed.context("watching the listener")
     }
+}
+
+/// Answers a client without asking the backend. Reading its request first keeps the kernel from sending
+/// a reset, which could overtake the answer.
+fn answer_unavailable(mut client: TcpStream) -> Result<()> {
+    client.set_nonblocking(false).context("making the client wait")?;
+    // An error means that the client has gone.
+    let _ = client.read(&mut [0; 4096]).and_then(|_| client.write_all(UNAVAILABLE));
+    Ok(())
 }
 
 impl Connection {
