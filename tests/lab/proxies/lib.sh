@@ -36,7 +36,7 @@ built() {
     mkdir -p "$(dirname "$made")"
     (
         flock 9
-        [ -e "$made" ] && [ -z "$(find "$source" -newer "$made")" ] || "$@" >&2
+        [ -e "$made" ] && [ -z "$(find "$source" -newer "$made")" ] || { "$@" >&2 && touch "$made"; }
     ) 9>"$made.lock"
 }
 
