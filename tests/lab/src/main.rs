@@ -9,10 +9,17 @@ use std::time::Duration;
 use anstream::{eprintln, print, println};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use lab::experiments::{self, Experiment, Outcome};
+use lab::arrived::verdict::Kind;
+use lab::experiments::{self, Experiment};
+use lab::kernel::wait;
+use lab::ladder::change::Change;
 use lab::ladder::{self, Expectation, Step, ladder, matrix};
+use lab::shown::grades::Grades;
+use lab::shown::grid::{self, Cells};
 use lab::shown::json::Findings;
-use lab::shown::{doctor, hand, report, scores, tour};
+use lab::shown::lines::Columns;
+use lab::shown::progress::{self, InOrder, Progress};
+use lab::shown::{doctor, explain, hand, names, report, scores, tour};
 use lab::subject::proxy::{PATIENCE, Spec};
 use serde::Serialize;
 
@@ -45,8 +52,19 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// What an experiment does, what it finds, and what that means to a user
+    Explain {
+        /// Its name; without one, the experiments, a line each
+        experiment: Option<String>,
+    },
     /// One experiment told as a story: who sent what, where the hole is, the bytes around it
+    ///
+    /// Exit status of a step: 0 the verdict is the one that the book says; 1 it is another. Of a step that
+    /// you have changed and that does something else now, and of any other program: as of `check`.
     Show {
+        /// The command is this step, changed: for the recording of the book's terminals
+        #[arg(long, hide = true)]
+        in_place_of: Option<String>,
         /// Its name, as in `list`
         experiment: String,
         /// A step, or a command with {listen} and {backend} in it
@@ -67,6 +85,9 @@ enum Task {
         /// How many experiments to run at a time
         #[arg(long, default_value_t = matrix::JOBS)]
         jobs: usize,
+        /// Whole sentences, with notes, and with the reasons where something was not judged
+        #[arg(long)]
+        details: bool,
         /// Seconds that the command may take until it listens
         #[arg(long, default_value_t = PATIENCE.as_secs())]
         patience: u64,
@@ -114,7 +135,7 @@ fn main() -> ExitCode {
     match run(arguments.command.unwrap_or(Task::Tour)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("lab: {error:#}");
+            eprintln!("{}", Columns::of_stderr().fill(&format!("lab: {error:#}")));
             let by_user = error.is::<Usage>() || error.is::<hand::Disagreement>();
             ExitCode::from(if by_user { 2 } else { 1 })
         }
@@ -144,21 +165,31 @@ fn run(task: Task) -> Result<u8> {
         Task::Tour => Ok(u8::from(!tour::run(&steps()?))),
         Task::Matrix { jobs, json } => Ok(u8::from(!show_matrix(jobs, json)?)),
         Task::List { json } => list(json).map(|()| 0),
-        Task::Show { experiment, proxy } => {
-            let experiment = experiment_named(&experiment)?;
-            let outcome = experiment.run(&proxy_from(proxy, PATIENCE)?);
-            print!("{}", report::story(&outcome));
-            Ok(match ladder().expected_of(&outcome) {
-                Some(expected) => u8::from(!expected.allows(outcome.verdict.kind)),
-                None => report::exit_status(&[outcome]),
-            })
+        Task::Explain { experiment } => {
+            let columns = Columns::of_stdout();
+            match experiment {
+                Some(name) => print!("{}", explain::one(experiment_named(&name)?, columns)),
+                None => print!("{}", explain::all(columns)),
+            }
+            Ok(0)
         }
-        Task::Check { only, jobs, patience, json, proxy } => check(
-            &experiments_named(&only)?,
-            &proxy_from(proxy, Duration::from_secs(patience))?,
-            jobs,
-            json,
-        ),
+        Task::Show { in_place_of, experiment, proxy } => {
+            let experiment = experiment_named(&experiment)?;
+            let spec = proxy_from(proxy, PATIENCE)?;
+            show(
+                experiment,
+                match &in_place_of {
+                    Some(step) => Spec { name: step.clone(), is_step: true, ..spec },
+                    None => spec,
+                },
+                |step| if in_place_of.is_some() { Change::Yes } else { step.change() },
+            )
+        }
+        Task::Check { only, jobs, details, patience, json, proxy } => {
+            let chosen = experiments_named(&only)?;
+            let told = (!json).then(|| Grades { details, columns: Columns::of_stdout() });
+            check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, told)
+        }
         Task::Scoreboard(options) => {
             let plan = options.plan().map_err(Usage)?;
             scores::run(&options, &plan, &experiments_named(&options.only)?)
@@ -168,7 +199,7 @@ fn run(task: Task) -> Result<u8> {
             let findings = doctor::examine()?;
             match json {
                 true => print_json(&findings)?,
-                false => println!("{}", findings.text()),
+                false => println!("{}", findings.text(Columns::of_stdout())),
             }
             Ok(u8::from(!findings.is_well()))
         }
@@ -179,45 +210,70 @@ fn run(task: Task) -> Result<u8> {
     }
 }
 
+/// Tells one experiment as a story. A step whose verdict is not the book's is wrong, unless it was changed.
+fn show(experiment: &Experiment, spec: Spec, change: impl Fn(&Step) -> Change) -> Result<u8> {
+    let progress = Progress::line(1);
+    progress.begins(experiment, &spec);
+    let outcome = experiment.run(&spec);
+    drop(progress);
+    let change = ladder().step(&spec.name).filter(|_| !ladder().is_expected(&outcome)).map(change);
+    print!("{}", report::story(&outcome, change, Columns::of_stdout()));
+    Ok(match (spec.is_step, change) {
+        (true, None) => 0,
+        (true, Some(Change::No | Change::Unknown)) => 1,
+        _ => report::exit_status(&[outcome]),
+    })
+}
+
 fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
-    let work = matrix::grid(&steps()?);
-    let progress = tour::spinner(work.len() as u64);
-    let outcomes = matrix::run_all(work, jobs, |outcome| {
-        progress.inc(1);
-        if !json {
-            let Outcome { experiment, proxy, verdict, took_ms, .. } = outcome;
-            let word = report::word(verdict.kind, 12);
-            progress.suspend(|| println!("{experiment:18}{proxy:18}{word}{took_ms:>6} ms"));
-        }
-    });
-    progress.finish_and_clear();
+    let outcomes = grid::run(&steps()?, jobs, !json);
     let deviations = report::deviations(&outcomes);
     if json {
         print_json(&Findings::of(&outcomes))?;
-    } else {
-        print!("\n{}\n", report::grid(&outcomes));
-        for line in &deviations {
-            println!("! {line}");
-        }
-        if deviations.is_empty() {
-            println!("All {} verdicts are as expected.", outcomes.len());
-        }
+        return Ok(deviations.is_empty());
+    }
+    let columns = Columns::of_stdout();
+    println!("\n{}", grid::grid(&Cells::of(&outcomes), columns));
+    for line in &deviations {
+        println!("{}", columns.hang("!", 2, line));
+    }
+    for line in report::excuses(&outcomes) {
+        println!("{}", columns.fill(&line));
+    }
+    if deviations.is_empty() {
+        println!("All {} verdicts are as expected.", outcomes.len());
     }
     Ok(deviations.is_empty())
 }
 
-fn check(chosen: &[&'static Experiment], spec: &Spec, jobs: usize, json: bool) -> Result<u8> {
+/// Grades a proxy: each experiment as soon as it and those before it are done.
+fn check(
+    chosen: &[&'static Experiment],
+    spec: &Spec,
+    jobs: usize,
+    told: Option<Grades>,
+) -> Result<u8> {
     let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
-    let progress = tour::spinner(work.len() as u64);
-    let outcomes = matrix::run_all_if_present(work, jobs, |outcome| {
-        progress.set_message(outcome.experiment);
-        progress.inc(1);
+    let progress = Progress::line(work.len());
+    let mut lines = InOrder::default();
+    let begins = |experiment: &'static Experiment, spec: &Spec| progress.begins(experiment, spec);
+    let outcomes = matrix::run_all_if_present(work, jobs, begins, |outcome| {
+        progress.ends(&outcome.proxy, outcome.experiment);
+        let place = chosen.iter().position(|one| one.name == outcome.experiment);
+        // If it is the first one that is absent, so is all the rest.
+        let is_none = place == Some(0) && outcome.verdict.kind == Kind::Absent;
+        if let (Some(grades), Some(place), false) = (told, place, is_none) {
+            let ready = lines.put(place, grades.line(outcome));
+            ready.iter().for_each(|line| progress.print(line));
+        }
     });
-    progress.finish_and_clear();
-    if json {
-        print_json(&Findings::of(&outcomes))?;
-    } else {
-        print!("{}", report::grades(&outcomes));
+    drop(progress);
+    match (told, outcomes.first()) {
+        (None, _) => print_json(&Findings::of(&outcomes))?,
+        (Some(grades), Some(first)) if first.verdict.kind == Kind::Absent => {
+            print!("{}", grades.absent(first));
+        }
+        (Some(grades), _) => print!("\n{}", grades.closing(&outcomes, spec)),
     }
     Ok(report::exit_status(&outcomes))
 }
@@ -230,9 +286,7 @@ fn list(json: bool) -> Result<()> {
         expected: BTreeMap<&'static str, Expectation>,
     }
     if !json {
-        for Experiment { name, question, .. } in experiments::ALL {
-            println!("{}{question}", report::bold(format!("{name:18}")));
-        }
+        print!("{}", explain::all(Columns::of_stdout()));
         return Ok(());
     }
     let row = |&Experiment { name, question, .. }: &Experiment| {
@@ -250,16 +304,26 @@ fn print_json(value: &impl Serialize) -> Result<()> {
 fn experiment_named(name: &str) -> Result<&'static Experiment> {
     experiments::named(name).ok_or_else(|| {
         let known: Vec<_> = experiments::ALL.iter().map(|experiment| experiment.name).collect();
-        Usage(format!("there is no experiment {name:?}; there are {}", known.join(", "))).into()
+        let what = match ladder().step(name) {
+            Some(_) => format!(
+                "{name} is a step; the experiment comes before it, as in `show crowd {name}`"
+            ),
+            None => names::unknown("experiment", name, &known),
+        };
+        Usage(what).into()
     })
 }
 
-/// The experiments of these names, or all of them where none is named.
+/// The experiments of these names, each once, or all of them where none is named.
 fn experiments_named(names: &[String]) -> Result<Vec<&'static Experiment>> {
-    match names {
-        [] => Ok(experiments::ALL.iter().collect()),
-        names => names.iter().map(|name| experiment_named(name)).collect(),
+    let mut chosen: Vec<&Experiment> = vec![];
+    for name in names {
+        let experiment = experiment_named(name)?;
+        if chosen.iter().all(|one| one.name != experiment.name) {
+            chosen.push(experiment);
+        }
     }
+    Ok(if names.is_empty() { experiments::ALL.iter().collect() } else { chosen })
 }
 
 /// The proxy that the arguments name: a step, or a command.
@@ -274,11 +338,12 @@ fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
     }
     let has = |placeholder: &str| line.contains(placeholder);
     if words.len() == 1 && !has("{") {
-        bail!(Usage(format!(
-            "there is no step {line:?}; there are {}; any other proxy is a command with {{listen}} \
-             and {{backend}} in it",
-            ladder().names()
-        )));
+        let known: Vec<_> = ladder().steps.iter().map(|step| step.name.as_str()).collect();
+        let mut what = names::unknown("step", &line, &known);
+        if names::nearest(&line, &known).is_empty() {
+            what += "; any other proxy is a command with {listen} and {backend} in it";
+        }
+        bail!(Usage(what));
     }
     for (address, port) in [("{listen}", "{listen_port}"), ("{backend}", "{backend_port}")] {
         if !has(address) && !has(port) {
@@ -331,7 +396,11 @@ fn end_proxies_when_interrupted() -> Result<()> {
     signals.thread_block().context("blocking signals")?;
     std::thread::spawn(move || {
         let signal = signals.wait().map_or(2, |signal| signal as i32);
+        progress::interrupt();
+        // A terminal that is stopped (Ctrl-S) must not keep us from ending what we have started.
+        let terminal = std::thread::spawn(progress::leave_terminal);
         lab::subject::program::kill_all();
+        wait::true_within(Duration::from_secs(1), || terminal.is_finished());
         std::process::exit(128 + signal);
     });
     Ok(())

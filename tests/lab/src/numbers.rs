@@ -28,6 +28,19 @@ pub fn in_words(number: usize) -> String {
     words.split(' ').nth(number).map_or_else(|| number.to_string(), str::to_string)
 }
 
+/// `1 note`, `2 notes`.
+pub fn count_of(number: usize, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Several things in a sentence: `a`, `a and b`, `a, b and c`.
+pub fn in_a_row(things: &[String]) -> String {
+    match things {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        _ => things.concat(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

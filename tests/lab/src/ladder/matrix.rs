@@ -50,7 +50,21 @@ pub fn run_all(
     jobs: usize,
     finished: impl FnMut(&Outcome),
 ) -> Vec<Outcome> {
-    in_parallel(work, jobs, |(experiment, spec)| experiment.run(&spec), finished)
+    run_watched(work, jobs, |_, _| {}, finished)
+}
+
+/// The same for somebody who also wants to know what begins.
+pub fn run_watched(
+    work: Vec<(&'static Experiment, Spec)>,
+    jobs: usize,
+    begins: impl Fn(&'static Experiment, &Spec) + Sync,
+    finished: impl FnMut(&Outcome),
+) -> Vec<Outcome> {
+    let act = |(experiment, spec): (&'static Experiment, Spec)| {
+        begins(experiment, &spec);
+        experiment.run(&spec)
+    };
+    in_parallel(work, jobs, act, finished)
 }
 
 /// The same for a single proxy that may never listen. If it does not in the first experiment, the
@@ -58,17 +72,18 @@ pub fn run_all(
 pub fn run_all_if_present(
     mut work: Vec<(&'static Experiment, Spec)>,
     jobs: usize,
+    begins: impl Fn(&'static Experiment, &Spec) + Sync,
     mut finished: impl FnMut(&Outcome),
 ) -> Vec<Outcome> {
     let rest = work.split_off(work.len().min(1));
-    let mut outcomes = run_all(work, 1, &mut finished);
+    let mut outcomes = run_watched(work, 1, &begins, &mut finished);
     match outcomes.first().filter(|first| first.verdict.kind == Kind::Absent).cloned() {
         Some(first) => outcomes.extend(rest.into_iter().map(|(experiment, _)| Outcome {
             experiment: experiment.name,
             took_ms: 0,
             ..first.clone()
         })),
-        None => outcomes.extend(run_all(rest, jobs, finished)),
+        None => outcomes.extend(run_watched(rest, jobs, begins, finished)),
     }
     outcomes
 }

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod cargo;
+pub mod change;
 pub mod matrix;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrived::verdict::Kind;
 use crate::experiments::{self, Outcome};
+use crate::ladder::change::Change;
 
 /// All steps, in order.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +88,11 @@ impl Expectation {
     /// Whether this verdict is as it should be.
     pub fn allows(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
+    }
+
+    /// Whether nothing goes wrong.
+    pub fn is_exact(&self) -> bool {
+        self.kinds[..] == [Kind::Exact]
     }
 
     /// The expected verdicts in words: `truncated or hole`.
@@ -190,6 +197,11 @@ impl Step {
     /// The number that its name begins with.
     pub fn number(&self) -> u32 {
         number(&self.name).expect("only directories with a number are steps")
+    }
+
+    /// Whether somebody has changed its sources.
+    pub fn change(&self) -> Change {
+        change::of(&root(), &self.name)
     }
 
     /// What is expected of this step in an experiment: what its manifest says, or else *exact*.

@@ -118,15 +118,16 @@ impl Candidate {
         Spec { name: self.name.clone(), patience: PATIENCE, ..Spec::foreign(command) }
     }
 
-    /// Puts these experiments to it, `jobs` at a time, and calls `finished` after each.
+    /// Puts these experiments to it, `jobs` at a time; calls `begins` before and `finished` after each.
     pub fn grade(
         &self,
         chosen: &[&'static Experiment],
         jobs: usize,
+        begins: impl Fn(&'static Experiment, &Spec) + Sync,
         finished: impl FnMut(&Outcome),
     ) -> Vec<Outcome> {
         let work = chosen.iter().map(|experiment| (*experiment, self.spec())).collect();
-        matrix::run_all_if_present(work, jobs, finished)
+        matrix::run_all_if_present(work, jobs, begins, finished)
     }
 }
 

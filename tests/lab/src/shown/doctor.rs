@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::kernel::net::{self, Window};
 use crate::kernel::procfs;
 use crate::numbers::size;
+use crate::shown::lines::Columns;
 
 /// What was found out about this machine.
 #[derive(Serialize)]
@@ -77,7 +78,7 @@ impl Findings {
     }
 
     /// In words.
-    pub fn text(&self) -> String {
+    pub fn text(&self, columns: Columns) -> String {
         let triple = |numbers: Option<[u64; 3]>| {
             numbers.map_or("unknown".into(), |numbers| {
                 let [least, initial, most] = numbers.map(size);
@@ -87,7 +88,40 @@ impl Findings {
         let tool = |found: &Option<String>, without: &str| {
             found.clone().unwrap_or_else(|| format!("not installed: {without}"))
         };
-        let verdict = match &self.obstacles[..] {
+        let network = size(self.absorbed_small) + "   (16 KiB buffer, segments of 1,400 bytes)";
+        let curl = tool(&self.curl, "the chapters use it; the tour and the matrix do not need it");
+        let strace = tool(&self.strace, "one chapter uses it");
+        let rows = |rows: &[(&str, String)]| {
+            let row = |(head, text): &(&str, String)| columns.hang(head, 21, text) + "\n";
+            rows.iter().map(row).collect::<String>()
+        };
+        let found = [
+            rows(&[
+                ("Linux", self.kernel.clone()),
+                ("receive buffers", triple(self.tcp_rmem)),
+                ("send buffers", triple(self.tcp_wmem)),
+            ]),
+            columns
+                .fill("What the kernel takes for a client that does not read, measured just now:")
+                + "\n"
+                + &rows(&[
+                    ("  as it is", size(self.absorbed)),
+                    ("  4 KiB buffer", size(self.absorbed_narrow)),
+                    ("  like a network", network),
+                ]),
+            rows(&[
+                ("descriptors", self.descriptors.to_string()),
+                ("curl", curl),
+                ("strace", strace),
+            ]),
+            self.verdict(columns),
+        ];
+        found.join("\n")
+    }
+
+    /// Whether this machine will show the bug.
+    fn verdict(&self, columns: Columns) -> String {
+        let text = match &self.obstacles[..] {
             [] => format!(
                 "This machine will show the bug: with a client that does not read, everything beyond\n\
                  the first {} has to wait somewhere, and in step 03 it has nowhere to wait.",
@@ -95,31 +129,11 @@ impl Findings {
             ),
             obstacles => format!("In the way: {}.", obstacles.join("; ")),
         };
-        format!(
-            "Linux                {}\n\
-             receive buffers      {}\n\
-             send buffers         {}\n\
-             \n\
-             What the kernel takes for a client that does not read, measured just now:\n\
-             \x20 as it is           {}\n\
-             \x20 4 KiB buffer       {}\n\
-             \x20 like a network     {}   (16 KiB buffer, segments of 1,400 bytes)\n\
-             \n\
-             descriptors          {}\n\
-             curl                 {}\n\
-             strace               {}\n\
-             \n\
-             {verdict}",
-            self.kernel,
-            triple(self.tcp_rmem),
-            triple(self.tcp_wmem),
-            size(self.absorbed),
-            size(self.absorbed_narrow),
-            size(self.absorbed_small),
-            self.descriptors,
-            tool(&self.curl, "the chapters use it; the tour and the matrix do not need it"),
-            tool(&self.strace, "one chapter uses it"),
-        )
+        // In a pipe the line breaks at the same word whatever the number is, because the book shows it.
+        match columns {
+            Columns(None) => text,
+            _ => columns.fill(&text.replace('\n', " ")),
+        }
     }
 }
 

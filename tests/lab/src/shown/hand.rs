@@ -17,6 +17,8 @@ use crate::kernel::procfs;
 use crate::numbers::{bytes, size, thousands};
 use crate::sent::coding::Owner;
 use crate::sent::wire::{ENDLESS, Framing, Wire};
+use crate::shown::lines::{self, Columns};
+use crate::shown::progress;
 use crate::shown::report::{strip, word};
 
 /// A number of bytes: `1500`, `64K`, `16M`, `2G`, or `endless`.
@@ -126,7 +128,9 @@ pub fn backend(server: Server) -> Result<()> {
         Framing::ContentLength => "with a Content-Length",
         Framing::Close => "ended by closing the connection",
     };
-    println!("listening on {}: every request gets a page {length}, {end}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let text = format!("listening on {address}: every request gets a page {length}, {end}");
+    println!("{}", Columns::of_stdout().fill(&text));
     let page = Wire::response(framing, size);
     for (number, stream) in (1_u64..).zip(listener.incoming()) {
         let Ok(stream) = stream else { continue };
@@ -244,10 +248,12 @@ pub fn client(habits: Habits) -> Result<bool> {
         }
     }
     if let Some(seconds) = stall {
-        eprintln!("The request is sent. Not reading for {seconds} s.");
         match cue {
-            true => drop(copy(&mut stdin(), &mut sink()).context("waiting for the cue")?),
-            false => thread::sleep(Duration::from_secs_f64(seconds)),
+            true => {
+                eprintln!("The request is sent. Not reading for {seconds} s.");
+                copy(&mut stdin(), &mut sink()).context("waiting for the cue")?;
+            }
+            false => do_not_read_for(seconds),
         }
     }
     let other_size = |client: &Client| client.announced().filter(|size| *size != page.body_len());
@@ -272,11 +278,25 @@ pub fn client(habits: Habits) -> Result<bool> {
     }
     let (reading, _) = client.finish(page.len());
     let transfer = Transfer { direction: Direction::Download, reading, evidence: vec![] };
-    println!("  {}", strip(&transfer, 72));
+    let columns = Columns::of_stdout();
+    println!("  {}", strip(&transfer, columns.strip()));
     let verdict = Verdict::of(vec![transfer]);
-    println!("  {}: {}", word(verdict.kind, 0), verdict.sentence);
+    let sentence = format!("{}: {}", word(verdict.kind, 0), verdict.sentence);
+    println!("{}", columns.hang("", 2, &sentence));
     println!("  {} in {:.2} s", size(received), begun.elapsed().as_secs_f64());
     Ok(verdict.kind == Kind::Exact)
+}
+
+/// Lets the time pass. A terminal shows how much of it is left.
+fn do_not_read_for(seconds: f64) {
+    let sent = "The request is sent.";
+    if !lines::can_redraw() {
+        eprintln!("{sent} Not reading for {seconds} s.");
+    }
+    progress::count_down(seconds, |left| format!("{sent} Not reading for {left} s more."));
+    if lines::can_redraw() {
+        eprintln!("{sent} Did not read for {seconds} s.");
+    }
 }
 
 /// How long to wait for the socket before trying again. Any time will do.

@@ -10,14 +10,17 @@ use crate::arrived::others::Crossing;
 use crate::arrived::reading::Offsets;
 use crate::arrived::verdict::{Answer, Direction, Kind, Matter, Transfer, Unjudged};
 use crate::experiments::{self, Outcome};
+use crate::ladder::change::Change;
 use crate::ladder::{Step, ladder};
 use crate::numbers::{bytes, thousands};
+use crate::shown::lines::Columns;
 
-/// The style in which a verdict is written.
+/// The style in which a verdict is written, everywhere. The book's badges have the same colors.
 pub fn style(kind: Kind) -> Style {
     let color = match kind {
         Kind::NotJudged => AnsiColor::BrightBlack,
-        Kind::Exact | Kind::HeldBack | Kind::Spilled | Kind::Noted => AnsiColor::Green,
+        Kind::Exact | Kind::Noted => AnsiColor::Green,
+        Kind::HeldBack | Kind::Spilled => AnsiColor::Magenta,
         Kind::Frozen => AnsiColor::Cyan,
         Kind::Grew | Kind::Leaked | Kind::Spun => AnsiColor::Yellow,
         Kind::Hole | Kind::Truncated | Kind::Swallowed => AnsiColor::Red,
@@ -66,85 +69,85 @@ pub fn strip(transfer: &Transfer, width: u64) -> String {
     (0..width).map(character).collect()
 }
 
-/// The grid of all outcomes, experiments down and steps across.
-pub fn grid(outcomes: &[Outcome]) -> String {
-    let cell = |text: &str, style: Style| {
-        let rest = 18_usize.saturating_sub(text.len());
-        format!("{}{:rest$}", paint(text, style), "")
-    };
-    let steps = &ladder().steps;
-    let bold = Style::new().bold();
-    let head: String = steps.iter().map(|step| cell(&step.name, bold)).collect();
-    let mut lines = vec![cell("", Style::new()) + &head];
-    for experiment in experiments::ALL {
-        let verdict = |step: &Step| {
-            let is_its = |outcome: &&Outcome| {
-                outcome.experiment == experiment.name && outcome.proxy == step.name
-            };
-            let Some(outcome) = outcomes.iter().find(is_its) else {
-                return cell("-", Style::new());
-            };
-            let kind = outcome.verdict.kind;
-            let mark = if ladder().is_expected(outcome) { "" } else { " !" };
-            cell(&format!("{kind}{mark}"), style(kind))
-        };
-        let verdicts: String = steps.iter().map(verdict).collect();
-        lines.push(cell(experiment.name, Style::new()) + &verdicts);
-    }
-    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
 /// One sentence for each outcome that is not what the step's manifest says.
 pub fn deviations(outcomes: &[Outcome]) -> Vec<String> {
-    outcomes
-        .iter()
-        .filter(|outcome| !ladder().is_expected(outcome))
-        .map(|outcome| {
-            let Outcome { experiment, proxy, verdict, .. } = outcome;
-            let wanted =
-                ladder().expected_of(outcome).map_or(String::new(), |expected| expected.words());
-            let kind = verdict.kind;
-            format!("{proxy} in {experiment}: {kind}, expected {wanted}. {}", verdict.sentence)
-        })
-        .collect()
+    let sentence = |outcome: &Outcome| {
+        let Outcome { experiment, proxy, verdict, .. } = outcome;
+        let expected = ladder().expected_of(outcome).filter(|it| !it.allows(verdict.kind))?;
+        let (words, kind, what) = (expected.words(), verdict.kind, &verdict.sentence);
+        Some(format!("{proxy} in {experiment}: {kind}, and the book says {words}. {what}."))
+    };
+    outcomes.iter().filter_map(sentence).collect()
 }
 
-/// The whole story of one experiment.
-pub fn story(outcome: &Outcome) -> String {
+/// One sentence for each step that may deviate because it was changed, which is what exercises are for.
+pub fn excuses(outcomes: &[Outcome]) -> Vec<String> {
+    let deviates = |step: &&Step| {
+        outcomes.iter().any(|outcome| {
+            outcome.is_step && outcome.proxy == step.name && !ladder().is_expected(outcome)
+        })
+    };
+    ladder().steps.iter().filter(deviates).filter_map(|step| excuse(step, step.change())).collect()
+}
+
+/// What a change has to do with a verdict that is not the book's.
+fn excuse(step: &Step, change: Change) -> Option<String> {
+    let file = format!("steps/{}/main.rs", step.name);
+    let wanted = "another verdict may be just what you wanted";
+    match change {
+        Change::Yes => Some(format!("You have changed {file}, so {wanted}.")),
+        Change::Unknown => Some(format!("If you have changed {file}, {wanted}.")),
+        Change::No => None,
+    }
+}
+
+/// A verdict held against what the book says of the step. `change` is known if it is another one.
+fn by_the_book(outcome: &Outcome, change: Option<Change>) -> Option<String> {
+    let step = ladder().step(&outcome.proxy)?;
+    let expected = ladder().expected_of(outcome)?;
+    let why = &expected.why;
+    let Some(change) = change else { return Some(format!("As expected: {why}.")) };
+    let not = if change == Change::Yes { "" } else { "NOT as expected. " };
+    let excuse = excuse(step, change).map_or(String::new(), |excuse| format!(" {excuse}"));
+    Some(format!("{not}The book says {} of this step: {why}.{excuse}", expected.words()))
+}
+
+/// The whole story of one experiment. `change` says whether a step was changed whose verdict is not the
+/// book's.
+pub fn story(outcome: &Outcome, change: Option<Change>, columns: Columns) -> String {
     let mut text = String::new();
     let question = experiments::named(outcome.experiment).map_or("", |known| known.question);
-    let _ = writeln!(text, "{}: {question}", bold(outcome.experiment));
+    let title = format!("{}: {question}", bold(outcome.experiment));
+    let _ = writeln!(text, "{}", columns.fill(&title));
     let _ = writeln!(text, "The proxy: {}\n", bold(&outcome.proxy));
     for event in &outcome.story {
-        let _ = writeln!(text, "{}  {}", faint(format!("{:>6} ms", event.at_ms)), event.text);
+        let time = faint(format!("{:>6} ms", event.at_ms));
+        let _ = writeln!(text, "{}", columns.hang(&time, 11, &event.text));
     }
     let verdict = &outcome.verdict;
-    let _ = writeln!(text, "\n{}: {}.", word(verdict.kind, 0), verdict.sentence);
+    let sentence = format!("{}: {}.", word(verdict.kind, 0), verdict.sentence);
+    let _ = writeln!(text, "\n{}", columns.fill(&sentence));
     for transfer in &verdict.transfers {
-        text += &transfer_story(transfer);
+        text += &transfer_story(transfer, columns);
     }
     for note in &verdict.notes {
-        let _ = writeln!(text, "Note: {note}.");
+        let _ = writeln!(text, "\n{}", columns.fill(&format!("Note: {note}.")));
     }
     for Unjudged { matter, why } in &verdict.unjudged {
-        let _ = writeln!(text, "Not judged: {matter}. {why}.");
+        let _ = writeln!(text, "\n{}", columns.fill(&format!("Not judged: {matter}. {why}.")));
     }
-    if let Some(expected) = ladder().expected_of(outcome) {
-        let why = &expected.why;
-        let as_expected = match expected.allows(verdict.kind) {
-            true => format!("As expected: {why}."),
-            false => format!("NOT as expected, which is {}: {why}.", expected.words()),
-        };
-        let _ = writeln!(text, "\n{as_expected}");
+    if let Some(sentence) = by_the_book(outcome, change) {
+        let _ = writeln!(text, "\n{}", columns.fill(&sentence));
     }
     text
 }
 
 /// What arrived of one transfer, the gaps, and the bytes around them.
-fn transfer_story(transfer: &Transfer) -> String {
+fn transfer_story(transfer: &Transfer, columns: Columns) -> String {
     const SHOWN: usize = 8;
     let damage = &transfer.reading.damage;
     let mut text = String::new();
+    let line = |text: String| columns.hang("", 2, &text) + "\n";
     let way = match (transfer.direction, transfer.reading.offsets) {
         (Direction::Download, Offsets::Stream) => "The response",
         (Direction::Download, Offsets::Body) => "The response's body",
@@ -154,35 +157,34 @@ fn transfer_story(transfer: &Transfer) -> String {
     let [arrived, sent] =
         [damage.sent.saturating_sub(damage.missing()), damage.sent].map(thousands);
     let _ = writeln!(text, "\n{way}: {arrived} of {sent} bytes arrived.");
-    let _ = writeln!(text, "  {}", strip(transfer, 72));
+    let _ = writeln!(text, "  {}", strip(transfer, columns.strip()));
     for gap in damage.gaps.iter().take(SHOWN) {
         let [len, from, to] = [gap.len, gap.at, gap.at + gap.len].map(thousands);
         let end = if gap.tail { ", the end" } else { "" };
-        let _ = writeln!(text, "  missing: {len} bytes, from {from} to {to}{end}");
+        text += &line(format!("missing: {len} bytes, from {from} to {to}{end}"));
     }
     if damage.gaps.len() > SHOWN {
-        let _ = writeln!(text, "  and {} more gaps", damage.gaps.len() - SHOWN);
+        text += &line(format!("and {} more gaps", damage.gaps.len() - SHOWN));
     }
     if let Some((gap, chunk)) = damage.gaps.first().and_then(|gap| Some((gap, gap.chunk?))) {
         let came = gap.body_at.saturating_sub(chunk.index * crate::sent::wire::CHUNK);
         let hexadecimal = chunk.size;
         let [index, at, size, came] =
             [chunk.index, chunk.header_at, chunk.size, came].map(thousands);
-        let _ = writeln!(
-            text,
-            "  The gap begins in chunk {index}, whose header at {at} promises {size} bytes \
+        text += &line(format!(
+            "The gap begins in chunk {index}, whose header at {at} promises {size} bytes \
              ({hexadecimal:x} in hexadecimal): {came} of them came."
-        );
+        ));
     }
     if let Some(whose) = transfer.reading.head_of {
-        let _ = writeln!(text, "  Its head is that of {whose}.");
+        text += &line(format!("Its head is that of {whose}."));
     }
     for Crossing { whose, len, received_at, .. } in damage.crossings.iter().take(SHOWN) {
         let (len, at) = (bytes(*len), thousands(*received_at));
-        let _ = writeln!(text, "  crossed: {len} of {whose}, after {at}");
+        text += &line(format!("crossed: {len} of {whose}, after {at}"));
     }
     if damage.crossings.len() > SHOWN {
-        let _ = writeln!(text, "  and more");
+        text += &line("and more".into());
     }
     if let Some(first) = damage.crossings.first() {
         text += &crossing_story(first);
@@ -194,14 +196,12 @@ fn transfer_story(transfer: &Transfer) -> String {
             let lost = |gap: &Gap| (gap.at..gap.at + gap.len).contains(&next.header_at);
             let header = if gaps.iter().any(lost) { ", and that never came" } else { "" };
             let [index, at] = [next.index, next.header_at].map(thousands);
-            let _ =
-                writeln!(text, "  It goes on in chunk {index}. Its header was at {at}{header}.");
+            text += &line(format!("It goes on in chunk {index}. Its header was at {at}{header}."));
         }
         let [after, from, to] = [jump.received_at, jump.from, jump.to].map(thousands);
-        let _ = writeln!(
-            text,
-            "\n  After {after} bytes the stream jumps from offset {from} to offset {to}:"
-        );
+        let jumps =
+            format!("After {after} bytes the stream jumps from offset {from} to offset {to}:");
+        let _ = write!(text, "\n{}", line(jumps));
         text += &hex(&evidence.before, evidence.received_at - evidence.before.len() as u64);
         let here = format!("{:-^71}", " here it jumps ");
         let _ = writeln!(text, "  {}", paint(here, style(Kind::Hole)));
@@ -209,7 +209,8 @@ fn transfer_story(transfer: &Transfer) -> String {
     }
     let curl = &transfer.reading.curl;
     if transfer.direction == Direction::Download && curl.exit != 0 {
-        let _ = writeln!(text, "\n  curl would say: curl: ({}) {}", curl.exit, curl.words);
+        let says = format!("curl would say: curl: ({}) {}", curl.exit, curl.words);
+        let _ = write!(text, "\n{}", line(says));
     }
     text
 }
@@ -242,63 +243,6 @@ fn hex(bytes: &[u8], at: u64) -> String {
     text
 }
 
-/// How any other proxy did: a line for each experiment, and a summary.
-pub fn grades(outcomes: &[Outcome]) -> String {
-    if let Some(first) = outcomes.first()
-        && outcomes.iter().all(|outcome| outcome.verdict.kind == Kind::Absent)
-    {
-        // Once is enough: each experiment has the same reason.
-        let word = word(Kind::Absent, 0);
-        return format!("{word}: {}.\n\nThere was no proxy to try.\n", first.verdict.sentence);
-    }
-    let lines: String = outcomes.iter().map(grade).collect();
-    format!("{lines}\n{}", closing(outcomes))
-}
-
-/// One experiment in a check.
-fn grade(outcome: &Outcome) -> String {
-    let Outcome { experiment, verdict, .. } = outcome;
-    let mut text = format!("{experiment:18}{}{}\n", word(verdict.kind, 12), verdict.sentence);
-    for note in &verdict.notes {
-        let _ = writeln!(text, "{:18}{}{note}", "", word(Kind::Noted, 12));
-    }
-    for Unjudged { matter, why } in &verdict.unjudged {
-        let _ = writeln!(text, "{:18}{}{matter}: {why}", "", word(Kind::NotJudged, 12));
-    }
-    text
-}
-
-/// The end of a check: what was found, what was judged, and what was not.
-fn closing(outcomes: &[Outcome]) -> String {
-    let named = |answer: Answer| -> Vec<&str> {
-        let those = outcomes.iter().filter(|outcome| outcome.answer == answer);
-        those.map(|outcome| outcome.experiment).collect()
-    };
-    let faults = named(Answer::Fault);
-    let mut text = match &faults[..] {
-        [] if judged(outcomes).is_empty() => bold("Nothing could be judged."),
-        [] => paint("No fault found.", style(Kind::Exact)),
-        faults => {
-            let (count, all, names) = (faults.len(), outcomes.len(), faults.join(", "));
-            let noun = if all == 1 { "experiment" } else { "experiments" };
-            paint(format!("{count} of {all} {noun} found a fault: {names}."), style(Kind::Hole))
-        }
-    };
-    let matters: Vec<String> = judged(outcomes).iter().map(Matter::to_string).collect();
-    if !matters.is_empty() {
-        let _ = write!(text, "\nJudged: {}.", matters.join(", "));
-    }
-    let unjudged = named(Answer::NotJudged);
-    if !unjudged.is_empty() {
-        let _ = write!(text, "\nNot judged, or not entirely: {}.", unjudged.join(", "));
-    }
-    let unasked = experiments::not_among(outcomes);
-    if !unasked.is_empty() {
-        let _ = write!(text, "\nNot asked: {}.", unasked.join(", "));
-    }
-    text + "\n"
-}
-
 /// What these outcomes have judged. An experiment that found a fault, or only a part of what it asks,
 /// has judged the rest.
 pub fn judged(outcomes: &[Outcome]) -> BTreeSet<Matter> {
@@ -321,5 +265,54 @@ pub fn exit_status(outcomes: &[Outcome]) -> u8 {
         Some(Answer::Sound | Answer::Note) => 0,
         Some(Answer::Fault) => 1,
         Some(Answer::NotJudged) | None => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrived::verdict::Verdict;
+
+    /// What is said at the end of the story when the first step comes to this in `crowd`.
+    fn end(kind: Kind, change: Option<Change>) -> String {
+        let outcome = outcome(kind, true);
+        story(&outcome, change, Columns(None)).lines().last().unwrap_or_default().into()
+    }
+
+    fn outcome(kind: Kind, is_step: bool) -> Outcome {
+        let verdict = Verdict::new(kind, "it did that");
+        Outcome {
+            experiment: "crowd",
+            proxy: "01-blocking".into(),
+            is_step,
+            answer: verdict.answer(),
+            verdict,
+            took_ms: 0,
+            story: vec![],
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_not_as_the_book_says_is_excused_if_it_was_changed() {
+        assert!(end(Kind::Frozen, None).starts_with("As expected: "));
+        let says = "The book says frozen of this step: it serves one client at a time.";
+        assert_eq!(end(Kind::Exact, Some(Change::No)), format!("NOT as expected. {says}"));
+        let wanted = "another verdict may be just what you wanted.";
+        let yes = format!("{says} You have changed steps/01-blocking/main.rs, so {wanted}");
+        assert_eq!(end(Kind::Exact, Some(Change::Yes)), yes);
+        let unknown = format!(
+            "NOT as expected. {says} If you have changed steps/01-blocking/main.rs, {wanted}"
+        );
+        assert_eq!(end(Kind::Exact, Some(Change::Unknown)), unknown);
+    }
+
+    #[test]
+    fn a_program_with_the_name_of_a_step_is_not_judged_as_the_step() {
+        let outcomes = [outcome(Kind::Died, false)];
+        assert_eq!(deviations(&outcomes), [""; 0]);
+        assert_eq!(excuses(&outcomes), [""; 0]);
+        let told = story(&outcomes[0], None, Columns(None));
+        assert!(!told.contains("xpected") && !told.contains("The book"), "{told}");
+        assert_eq!(deviations(&[outcome(Kind::Died, true)]).len(), 1);
     }
 }

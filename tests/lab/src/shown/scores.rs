@@ -13,8 +13,10 @@ use crate::experiments::Experiment;
 use crate::ladder::{self, matrix};
 use crate::scoreboard::record::{Difference, Entry, Record, Score, VERSION};
 use crate::scoreboard::{Candidate, Presence, SCRIPTS};
+use crate::shown::names;
+use crate::shown::progress::Progress;
 use crate::shown::report::{bold, faint, paint, word};
-use crate::shown::tour;
+use crate::subject::proxy::Spec;
 
 /// What is asked of the scoreboard: the arguments of `cargo lab scoreboard`.
 #[derive(clap::Args)]
@@ -60,7 +62,7 @@ impl Options {
         let named = |name: &String| {
             known.iter().find(|one| one.name == *name).cloned().ok_or_else(|| {
                 let all: Vec<_> = known.iter().map(|one| one.name.as_str()).collect();
-                format!("there is no program {name:?}; there are {}", all.join(", "))
+                names::unknown("program", name, &all)
             })
         };
         let chosen = match &self.names[..] {
@@ -122,18 +124,18 @@ pub fn run(options: &Options, plan: &Plan, experiments: &[&'static Experiment]) 
 
 fn grade(options: &Options, plan: &Plan, experiments: &[&'static Experiment]) -> Result<Results> {
     let mut results = Results { version: VERSION, ..Results::default() };
-    let per_program = experiments.len() as u64;
-    let progress = tour::spinner(plan.chosen.len() as u64 * per_program);
+    let per_program = experiments.len();
+    let progress = Progress::line(plan.chosen.len() * per_program);
     let say = |line: String| {
         if !options.json {
-            progress.suspend(|| println!("{line}"));
+            progress.print(&(line + "\n"));
         }
     };
     // One program at a time: two that use a processor each would leave none for the laboratory.
     for (done, candidate) in plan.chosen.iter().enumerate() {
         let name = &candidate.name;
-        progress.set_position(done as u64 * per_program);
-        progress.set_message(format!("{name}: is it installed?"));
+        progress.done(done * per_program);
+        progress.name(&format!("{name}: is it installed?"));
         let absentee = |why: String| Absentee { name: name.clone(), why };
         let (program, version) = match candidate.presence() {
             Ok(Presence::Installed { program, version }) => (program, version),
@@ -147,10 +149,10 @@ fn grade(options: &Options, plan: &Plan, experiments: &[&'static Experiment]) ->
                 continue;
             }
         };
-        progress.set_message(name.clone());
-        let outcomes = candidate.grade(experiments, options.jobs, |outcome| {
-            progress.set_message(format!("{name}: {}", outcome.experiment));
-            progress.inc(1);
+        let begins =
+            |experiment: &'static Experiment, spec: &Spec| progress.begins(experiment, spec);
+        let outcomes = candidate.grade(experiments, options.jobs, begins, |outcome| {
+            progress.ends(&outcome.proxy, outcome.experiment);
         });
         let entry = Entry::of(candidate, &program, &version, &outcomes)?;
         if entry.is_absent() {
@@ -162,7 +164,6 @@ fn grade(options: &Options, plan: &Plan, experiments: &[&'static Experiment]) ->
             results.programs.push(entry);
         }
     }
-    progress.finish_and_clear();
     Ok(results)
 }
 

@@ -1,112 +1,129 @@
 //! The tour: two experiments through every step, told as a story.
 
-use std::io::IsTerminal;
-use std::time::Duration;
-
 use anstream::println;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arrived::verdict::Kind;
-use crate::experiments::{self, Outcome};
+use crate::experiments::{self, Experiment, Outcome};
 use crate::ladder::matrix;
 use crate::ladder::{Step, ladder};
 use crate::numbers::{in_words, thousands};
+use crate::shown::lines::Columns;
+use crate::shown::progress::{InOrder, Progress};
 use crate::shown::report::{self, bold, faint, paint, strip, style, word};
 use crate::subject::proxy::Spec;
 
 /// How many characters wide a picture of what arrived is.
 const WIDTH: u64 = 64;
 
-/// Runs the tour; says whether everything was as the book says.
-pub fn run(specs: &[Spec]) -> bool {
-    let count = in_words(specs.len());
-    println!(
-        "{}\n\n\
-         A backend sends a long page, a client reads it slowly, and between them stands a\n\
-         proxy. Its one promise: every byte, in order, and then the end. Each proxy below is\n\
-         a step of the workbook. Two experiments are put to each of them:\n\n\
-         \x20 {}   The backend sends a burst while the client does not read. When nothing\n\
-         \x20            moves any more, the client reads what there is; then the rest is sent.\n\
-         \x20 {}      20 clients ask for a page and do not read it. One more asks for 100 bytes.\n",
-        bold(format!("The Dropped Write: {count} proxies, one bug")),
-        bold("two-acts"),
-        bold("crowd")
-    );
+/// The experiments of the tour, and what is said of each.
+const EXPERIMENTS: [(&str, &str); 2] = [
+    (
+        "two-acts",
+        "The backend sends a burst while the client does not read. When nothing moves any more, the \
+         client reads what there is; then the rest is sent.",
+    ),
+    ("crowd", "20 clients ask for a page and do not read it. One more asks for 100 bytes."),
+];
 
-    let names = ["two-acts", "crowd"];
-    let chosen = names.map(|name| experiments::named(name).expect("it is among ALL"));
+/// Runs the tour, and tells of each step as soon as it is done; says whether everything was as the book
+/// says.
+pub fn run(specs: &[Spec]) -> bool {
+    let columns = Columns::of_stdout();
+    println!("{}\n\n{}", bold(title(specs.len())), introduction(columns));
+    let chosen = EXPERIMENTS.map(|(name, _)| experiments::named(name).expect("it is among ALL"));
     let work: Vec<_> =
         specs.iter().flat_map(|spec| chosen.map(|experiment| (experiment, spec.clone()))).collect();
-    let progress = spinner(work.len() as u64);
-    let outcomes = matrix::run_all(work, matrix::JOBS, |outcome| {
-        progress.set_message(format!("{} through {}", outcome.experiment, outcome.proxy));
-        progress.inc(1);
+    let progress = Progress::line(work.len());
+    let (mut outcomes, mut steps) = (Vec::<Outcome>::new(), InOrder::default());
+    let begins = |experiment: &'static Experiment, spec: &Spec| progress.begins(experiment, spec);
+    matrix::run_watched(work, matrix::JOBS, begins, |outcome| {
+        progress.ends(&outcome.proxy, outcome.experiment);
+        outcomes.push(outcome.clone());
+        let of_step = |name| {
+            let is_it = |it: &&Outcome| it.proxy == outcome.proxy && it.experiment == name;
+            outcomes.iter().find(is_it)
+        };
+        let place = ladder().steps.iter().position(|step| step.name == outcome.proxy);
+        if let (Some(place), Some(acts), Some(crowd)) =
+            (place, of_step("two-acts"), of_step("crowd"))
+        {
+            let told = tell(&ladder().steps[place], acts, crowd, columns);
+            steps.put(place, told).iter().for_each(|step| progress.print(step));
+        }
     });
-    progress.finish_and_clear();
+    drop(progress);
 
-    for step in &ladder().steps {
-        tell(step, &outcomes);
-    }
-    let key = "  █ arrived   ▒ partly   · never   (each place is a 64th of the page)\n";
-    println!("{}", faint(key));
+    let key = "█ arrived   ▒ partly   · never   (each place is a 64th of the page)";
+    println!("{}\n", faint(columns.hang("", 2, key)));
     let wrong = report::deviations(&outcomes);
+    let head = paint("Not as the book says:", style(Kind::Hole));
     for line in &wrong {
-        println!("{} {line}", paint("Not as the book says:", style(Kind::Hole)));
+        println!("{}", columns.fill(&format!("{head} {line}")));
+    }
+    for line in report::excuses(&outcomes) {
+        println!("{}", columns.fill(&line));
     }
     if wrong.is_empty() {
-        what_next();
+        println!("{}\n{}", bold("What next"), what_next(columns).trim_end());
     }
     wrong.is_empty()
 }
 
-/// A progress bar. Only a terminal shows it.
-pub fn spinner(count: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(count);
-    let template = ProgressStyle::with_template("{spinner} {pos}/{len} {msg}");
-    bar.set_style(template.expect("the template is right"));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
+fn title(steps: usize) -> String {
+    format!("The Dropped Write: {} proxies, one bug", in_words(steps))
 }
 
-fn tell(step: &Step, outcomes: &[Outcome]) {
-    let of = |name| {
-        outcomes.iter().find(|outcome| outcome.proxy == step.name && outcome.experiment == name)
-    };
-    let (Some(acts), Some(crowd)) = (of("two-acts"), of("crowd")) else { return };
-    println!("{}  {}", bold(&step.name), faint(&step.idea));
+fn introduction(columns: Columns) -> String {
+    let columns = columns.or(80);
+    let text = "A backend sends a long page, a client reads it slowly, and between them stands a proxy. \
+        Its one promise: every byte, in order, and then the end. Each proxy below is a step of the \
+        workbook. Two experiments are put to each of them:";
+    let rows = EXPERIMENTS.map(|(name, what)| (format!("  {}", bold(name)), what.to_string()));
+    format!("{}\n\n{}", columns.fill(text), columns.rows(3, &rows))
+}
+
+/// What came of one step.
+fn tell(step: &Step, acts: &Outcome, crowd: &Outcome, columns: Columns) -> String {
+    let row = |head: String, text: &str| columns.hang(&format!("  {head}"), 13, text) + "\n";
+    let mut text = format!("{}  {}", bold(&step.name), faint(&step.idea));
+    text = columns.hang("", 0, &text) + "\n";
     let kind = word(acts.verdict.kind, 9);
     if let Some(transfer) = acts.verdict.transfers.first() {
         let damage = &transfer.reading.damage;
         let missing = damage.missing();
         let [arrived, sent, gone] = [damage.sent - missing, damage.sent, missing].map(thousands);
         let rest = if missing == 0 { String::new() } else { format!("; {gone} are gone") };
-        println!("  {}", strip(transfer, WIDTH));
-        println!("  {kind}  {arrived} of {sent} bytes{rest}");
+        text += &format!("  {}\n", strip(transfer, columns.strip().min(WIDTH)));
+        text += &row(kind, &format!("{arrived} of {sent} bytes{rest}"));
         let curl = &transfer.reading.curl;
         if curl.exit != 0 {
-            println!("  {:9}  curl: ({}) {}", "", curl.exit, curl.words);
+            text += &row(String::new(), &format!("curl: ({}) {}", curl.exit, curl.words));
         }
     } else {
-        println!("  {kind}  {}", acts.verdict.sentence);
+        text += &row(kind, &acts.verdict.sentence);
     }
     let (kind, what) = match crowd.verdict.kind {
-        Kind::Exact => ("answered", crowd.verdict.sentence.clone()),
-        Kind::Frozen => ("frozen", "the next client is not answered at all".into()),
-        kind => (kind.word(), crowd.verdict.sentence.clone()),
+        Kind::Exact => ("answered", crowd.verdict.sentence.as_str()),
+        Kind::Frozen => ("frozen", "the next client is not answered at all"),
+        kind => (kind.word(), crowd.verdict.sentence.as_str()),
     };
-    println!("  {}  {what}\n", paint(format!("{kind:9}"), style(crowd.verdict.kind)));
+    text + &row(paint(kind, style(crowd.verdict.kind)), what) + "\n"
 }
 
-fn what_next() {
-    println!("{}", bold("What next"));
-    println!(
-        "  cargo lab show two-acts 03-dropped-write   the hole from nearby, with the bytes around it"
-    );
-    println!("  diff -u steps/02-naive-epoll/main.rs steps/03-dropped-write/main.rs");
-    println!("                                             the bug, as a change of a few lines");
-    println!("  cargo lab matrix                           every step through every experiment");
-    println!("  cargo test                                 the same claims, as tests");
+fn what_next(columns: Columns) -> String {
+    let rows = [
+        (
+            "cargo lab show two-acts 03-dropped-write",
+            "the hole from nearby, with the bytes around it",
+        ),
+        ("cargo lab explain two-acts", "what that experiment does, and what it finds"),
+        (
+            "diff -u steps/02-naive-epoll/main.rs steps/03-dropped-write/main.rs",
+            "the bug, as a change of a few lines",
+        ),
+        ("cargo lab matrix", "every step through every experiment"),
+        ("cargo test", "the same claims, as tests"),
+    ];
+    let rows = rows.map(|(command, what)| (format!("  {command}"), what.to_string()));
+    columns.rows(3, &rows)
 }
