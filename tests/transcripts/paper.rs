@@ -75,6 +75,8 @@ const MASKS: &[(&str, Times, &[&str])] = &[
     ("other-curl", Once, &["curl: (56) *"]),
     ("other-strace", Once, &["*(*)* = *"]),
     ("interest", Many, &["epoll_ctl(4, EPOLL_CTL_MOD, *"]),
+    // How far a response came before a reset differs in every run.
+    ("arrivals", Many, &["# # of # bytes came, then *"]),
 ];
 
 /// Whether there is a mask of that name.

@@ -11,6 +11,7 @@
 //! | `scene` | the title of the scene that this file leads |
 //! | `with` | the name of the file that leads |
 //! | `needs` | the [tools](crate::tools) that must be installed |
+//! | `apart` | why the scene is played only by `cargo test --test transcripts -- --ignored` |
 //! | `backend`, `proxy`, `client` | what runs in other terminals, started in the order of the lines |
 //! | `answer` | the patch in `book/answers` with which its step is built for this scene |
 //! | `run-as` | `A -> B`: where a command says A, B is run; [`stage`](crate::stage) does the rest |
@@ -89,7 +90,7 @@ fn check(key: &str, value: &str, follows: bool) -> Result<()> {
         "masks" => value.split(", ").try_for_each(paper::known),
         "with" | "machine" => Ok(()),
         _ if follows => bail!("`{key}` is for the file that leads the scene to say"),
-        "scene" | "answer" | BACKEND | PROXY | CLIENT => Ok(()),
+        "scene" | "apart" | "answer" | BACKEND | PROXY | CLIENT => Ok(()),
         "needs" => {
             let unknown = value.split(", ").find(|tool| !tools::is_known(tool));
             unknown.map_or(Ok(()), |tool| Err(anyhow!("there is no tool `{tool}`")))
@@ -125,6 +126,11 @@ impl Paper {
 }
 
 impl Scene {
+    /// Whether it is played only when asked for.
+    pub fn is_apart(&self) -> bool {
+        self.values("apart").next().is_some()
+    }
+
     /// What the header of the file that leads says under a key, line by line.
     pub fn values(&self, key: &'static str) -> impl Iterator<Item = &str> {
         self.papers[0].values(key)

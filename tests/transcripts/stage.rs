@@ -120,6 +120,10 @@ impl Stage<'_> {
         // Nothing of cargo's: the laboratory would have the steps built. And no proxy of the user's.
         sh.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         sh.env("LC_ALL", "C").env("CURL_HOME", self.directory.path());
+        // Where cargo keeps what it has fetched.
+        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
+            sh.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
         sh.env("header", self.header.to_string());
         // Without cues, there is nothing to read.
         let (stdin, cues) = pipe()?;
