@@ -6,9 +6,8 @@
 //!
 //! The packages `before` and `after` both build this file, each with a release of hyper of its own.
 //!
-//!     before [unix|tcp] [bytes to upload; 0 is a plain GET] [bytes in the page]
+//!     before [unix|tcp] [bytes to upload; 0 is a plain GET] [read: the server reads the upload]
 
-use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
@@ -16,8 +15,9 @@ use std::time::Duration;
 use std::{env, net};
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Response, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixStream};
@@ -32,8 +32,8 @@ static ANSWERED: AtomicBool = AtomicBool::new(false);
 fn main() -> io::Result<()> {
     let mut args = env::args().skip(1);
     let socket = args.next().unwrap_or("unix".into());
-    let mut number = |default| args.next().map_or(default, |arg| arg.parse().expect("a number"));
-    let (request, page) = (request(number(10)), page(number(PAGE)));
+    let upload = args.next().map_or(10, |bytes| bytes.parse().expect("a number of bytes"));
+    let reads = args.next().is_some_and(|arg| arg == "read");
 
     // The server has one thread. When it goes to sleep after the answer, the client may read.
     let (sleeps, asleep) = mpsc::channel();
@@ -47,12 +47,12 @@ fn main() -> io::Result<()> {
         if socket == "tcp" {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let client = net::TcpStream::connect(listener.local_addr()?)?;
-            exchange(listener.accept().await?.0, client, &request, page, asleep).await
+            exchange(listener.accept().await?.0, client, upload, reads, asleep).await
         } else {
             let (server, client) = UnixStream::pair()?;
             let client = client.into_std()?;
             client.set_nonblocking(false)?;
-            exchange(server, client, &request, page, asleep).await
+            exchange(server, client, upload, reads, asleep).await
         }
     })
 }
@@ -61,17 +61,23 @@ fn main() -> io::Result<()> {
 async fn exchange(
     server: impl AsyncRead + AsyncWrite + Unpin,
     mut client: impl Read + Write + Send + 'static,
-    request: &[u8],
-    page: Bytes,
+    upload: usize,
+    reads: bool,
     asleep: Receiver<()>,
 ) -> io::Result<()> {
     // The whole request is in the kernel before the server runs.
-    client.write_all(request)?;
+    client.write_all(request(upload).as_bytes())?;
     let reader = task::spawn_blocking(move || read_late(client, asleep));
-    let service = service_fn(|_request| {
-        ANSWERED.store(true, Relaxed);
+    let page = page();
+    let service = service_fn(|request: Request<Incoming>| {
         let response = Response::new(Full::new(page.clone()));
-        async { Ok::<_, Infallible>(response) }
+        async move {
+            if reads {
+                request.into_body().collect().await?;
+            }
+            ANSWERED.store(true, Relaxed);
+            Ok::<_, hyper::Error>(response)
+        }
     });
     let served = http1::Builder::new().serve_connection(TokioIo::new(server), service).await;
 
@@ -92,18 +98,22 @@ fn read_late(mut client: impl Read, asleep: Receiver<()>) -> (Vec<u8>, String) {
 }
 
 /// A POST that uploads so many bytes, all in one chunk; or a GET.
-fn request(upload: usize) -> Vec<u8> {
-    if upload == 0 {
-        return b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into();
+fn request(upload: usize) -> String {
+    let headers = "Host: localhost\r\nConnection: close";
+    let chunk = "x".repeat(upload);
+    match upload {
+        0 => format!("GET / HTTP/1.1\r\n{headers}\r\n\r\n"),
+        _ => format!(
+            "POST / HTTP/1.1\r\n{headers}\r\nTransfer-Encoding: chunked\r\n\r\n\
+             {upload:x}\r\n{chunk}\r\n0\r\n\r\n"
+        ),
     }
-    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
-    format!("{head}{upload:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(upload)).into()
 }
 
 /// Lines of 64 bytes, each with its own offset: no byte can be missing or moved without being seen.
-fn page(bytes: usize) -> Bytes {
-    let lines: String = (0..bytes).step_by(64).map(|at| format!("{at:063}\n")).collect();
-    Bytes::from(lines).slice(..bytes)
+fn page() -> Bytes {
+    let lines: String = (0..PAGE).step_by(64).map(|at| format!("{at:063}\n")).collect();
+    Bytes::from(lines).slice(..PAGE)
 }
 
 /// 219264 as 219,264.
