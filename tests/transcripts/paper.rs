@@ -76,7 +76,7 @@ const MASKS: &[(&str, Times, &[&str])] = &[
     ("other-strace", Once, &["*(*)* = *"]),
     ("interest", Many, &["epoll_ctl(4, EPOLL_CTL_MOD, *"]),
     // How far a response came before a reset differs in every run.
-    ("arrivals", Many, &["# # of # bytes came, then *"]),
+    ("arrivals", Many, &["# # of # bytes came, then: *"]),
 ];
 
 /// Whether there is a mask of that name.

@@ -85,7 +85,7 @@ async fn exchange(
     let head = came.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a whole head") + 4;
     assert!(page.starts_with(&came[head..]), "a byte is not where it belongs");
     let [came, whole] = [came.len(), head + page.len()].map(thousands);
-    println!("{came} of {whole} bytes came, then {end}; serve_connection said {served:?}");
+    println!("{came} of {whole} bytes came, then: {end}; serve_connection said {served:?}");
     Ok(())
 }
 
@@ -94,7 +94,7 @@ fn read_late(mut client: impl Read, asleep: Receiver<()>) -> (Vec<u8>, String) {
     asleep.recv_timeout(Duration::from_secs(30)).expect("the server neither ends nor waits");
     let mut came = Vec::new();
     let end = client.read_to_end(&mut came);
-    (came, end.map_or_else(|error| format!("an error, {}", error.kind()), |_| "the end".into()))
+    (came, end.map_or_else(|error| error.kind().to_string(), |_| "the end".into()))
 }
 
 /// A POST that uploads so many bytes, all in one chunk; or a GET.
