@@ -9,7 +9,7 @@ use regex::Regex;
 use crate::page::{self, chapter_number};
 use crate::rules::Complain;
 use crate::transcript::Transcript;
-use crate::{Problem, Project, diff, files, rules, sim, tree, verdicts};
+use crate::{Problem, Project, diff, files, rules, scores, sim, tree, verdicts};
 
 /// Reads every page that `SUMMARY.md` names, and returns all that is wrong with the book, by file and
 /// line.
@@ -17,6 +17,7 @@ pub fn check(project: &Project) -> Vec<Problem> {
     // If a manifest is wrong, `sim::disagreements` says so below.
     let ladder = project.ladder().unwrap_or_default();
     let (pages, mut problems) = summary(project);
+    let mut directives = vec![];
     for name in pages {
         let path = format!("book/src/{name}");
         // If it cannot be read, `summary` has said so.
@@ -31,6 +32,12 @@ pub fn check(project: &Project) -> Vec<Problem> {
             rules::judge(&name, &outline, &mut complain);
         }
         problems.extend(page.problems);
+        directives.extend(page.directives.into_iter().map(|(line, one)| (path.clone(), line, one)));
+    }
+    // Where there is no record, each directive that needs one has said so.
+    if let Ok(record) = scores::record(project) {
+        let all = directives.iter().map(|(path, line, one)| (path.as_str(), *line, one));
+        problems.extend(scores::not_shown(&record, all));
     }
     not_shown(project, &mut problems);
     problems.extend(sim::disagreements(project).unwrap_or_else(|problem| vec![problem]));

@@ -31,6 +31,14 @@ pub enum Directive {
     Sim { preset: String },
     /// The table of all steps: name, idea, verdict.
     Ladder {},
+    /// A table of real programs, by the names of their scripts.
+    Scoreboard { of: String },
+    /// All that was said of one real program.
+    Graded { program: String },
+    /// What one experiment said of a real program. The text around it rests on this answer.
+    Score { program: String, experiment: String, answer: String },
+    /// The version of a real program that was graded.
+    Version { of: String },
     /// How many there are, in words. Of `Steps` there are `Four`.
     Count { of: String },
 }
@@ -38,7 +46,8 @@ pub enum Directive {
 impl Directive {
     /// Whether it may stand in the middle of a line.
     pub fn is_inline(&self) -> bool {
-        matches!(self, Directive::Badge { .. } | Directive::Count { .. })
+        use Directive::*;
+        matches!(self, Badge { .. } | Count { .. } | Score { .. } | Version { .. })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod directive;
 pub mod figure;
 pub mod page;
 pub mod rules;
+pub mod scores;
 pub mod sim;
 pub mod source;
 pub mod transcript;

@@ -10,7 +10,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 use crate::diff::{self, DiffLine};
 use crate::directive::{self, Directive};
 use crate::transcript::{TerminalLine, Transcript};
-use crate::{Problem, Project, figure, sim, source, verdicts};
+use crate::{Problem, Project, figure, scores, sim, source, verdicts};
 
 /// The Markdown that mdBook reads with the settings of `book.toml`.
 pub fn markdown_options() -> Options {
@@ -170,8 +170,20 @@ impl Expander<'_> {
             Directive::Badge { step } => verdicts::step_badge(&project.step(step)?),
             Directive::Sim { preset } => sim::element(&sim::presets(project)?, preset)?,
             Directive::Ladder {} => verdicts::ladder_table(&project.ladder()?),
+            Directive::Scoreboard { of } => scores::table(&scores::record(project)?, of)?,
+            Directive::Graded { program } => scores::whole(&scores::record(project)?, program)?,
+            Directive::Score { program, experiment, answer } => {
+                scores::score(&scores::record(project)?, program, experiment, answer)?
+            }
+            Directive::Version { of } => {
+                let version = scores::entry(&scores::record(project)?, of)?.version.clone();
+                html! { (version) }
+            }
             Directive::Count { of } => {
-                let words = in_words(verdicts::count(&project.ladder()?, &of.to_lowercase())?);
+                let words = in_words(match of.as_str() {
+                    "programs" => scores::record(project)?.programs.len(),
+                    _ => verdicts::count(&project.ladder()?, &of.to_lowercase())?,
+                });
                 let (first, rest) = words.split_at(1);
                 let capital = of.starts_with(char::is_uppercase);
                 html! { @if capital { (first.to_uppercase()) (rest) } @else { (words) } }

@@ -70,6 +70,48 @@ fn directives_become_what_they_stand_for() {
 }
 
 #[test]
+fn what_the_scoreboard_says_is_shown_from_its_record() {
+    let tiny = Tiny::new();
+    let text = "{{#score program=\"bad\" experiment=\"two-acts\" answer=\"fault\"}} in \
+        {{#version of=\"bad\"}}, a {{#score program=\"bad\" experiment=\"plain\" answer=\"note\"}}, \
+        {{#count of=\"programs\"}} programs\n\n{{#scoreboard of=\"good-one bad\"}}\n\n\
+        {{#graded program=\"bad\"}}\n";
+    let page = page::expand(&tiny.project, "x.md", text);
+    assert_eq!(page.problems, []);
+    for part in [
+        "<span class=\"badge badge-loses\">hole</span> in 1.0, a <span class=\"score-word\">note</span>, two programs\n",
+        "2 programs, one with a fault. Graded from 2013-09-28 to 2013-09-30 with Linux 3.2, 2 cores.</caption>",
+        // Good first, because the page names it first.
+        "<code>good-one</code> Language 2.0<span class=\"question\">A sound relay</span></th>\
+            <td role=\"cell\"><span class=\"badge badge-exact\">no fault found</span></td>\
+            <td role=\"cell\">sound in all 1</td></tr>\
+            <tr role=\"row\"><th scope=\"row\" role=\"rowheader\"><code>bad</code> 1.0\
+            <span class=\"question\">A relay &lt;with&gt; a fault</span></th>\
+            <td role=\"cell\"><span class=\"badge badge-loses\">loses bytes</span></td>",
+        "<li><code>two-acts</code>: a hole of 7 bytes.</li><li><code>plain</code>: it dallies.</li>",
+        "bad 1.0: a fault in 1 of 2. Graded on 2013-09-28 with Linux 3.2, 2 cores.</caption>",
+    ] {
+        assert!(page.markdown.contains(part), "{part} is not in {}", page.markdown);
+    }
+}
+
+#[test]
+fn every_program_of_the_record_stands_in_one_table() {
+    let problems = after(|tiny| tiny.replace("book/src/start.md", "good-one bad", "bad"));
+    let forgotten = "tests/lab/scoreboard.json: no table of the book has the program good-one";
+    assert_eq!(problems, [forgotten]);
+    let problems = after(|tiny| {
+        let record = tiny.project.read("tests/lab/scoreboard.json").unwrap();
+        tiny.write("tests/lab/scoreboard.json", &record.replace("\"hole\"", "\"whole\""));
+    });
+    let begins = |one: &String| {
+        one.starts_with("tests/lab/scoreboard.json: unknown variant `whole`")
+            && one.ends_with("(shown in book/src/start.md:22)")
+    };
+    assert!(problems.iter().any(begins), "{problems:?}");
+}
+
+#[test]
 fn a_fault_in_a_file_is_named_in_that_file() {
     let problems = after(|tiny| {
         tiny.write("book/transcripts/ls.txt", "---\nno\n");

@@ -66,7 +66,10 @@ fn each_script_tells_a_version_or_what_is_missing() {
                 if status == Some(0) {
                     let words: Vec<_> = stdout.split_whitespace().collect();
                     let digit = words[1].starts_with(|c: char| c.is_ascii_digit());
-                    assert!(words.len() == 2 && digit, "{}: {stdout}", path.display());
+                    let is_commit =
+                        words[1].len() == 7 && words[1].bytes().all(|b| b.is_ascii_hexdigit());
+                    let is_version = words.len() == 2 && (digit || is_commit);
+                    assert!(is_version, "{}: {stdout}", path.display());
                 }
             });
         }

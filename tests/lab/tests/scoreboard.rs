@@ -2,58 +2,15 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use lab::arrived::verdict::{Answer, Kind};
 use lab::scoreboard::record::{Record, machine};
 
-const LAB: &str = env!("CARGO_BIN_EXE_lab");
+mod scripts;
 
-/// A directory with scripts.
-struct Scripts(tempfile::TempDir);
-
-impl Scripts {
-    fn new() -> Scripts {
-        Scripts(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// A script that says this version, and does that when it is to be a proxy.
-    fn add(self, name: &str, version: &str, proxy: &str) -> Scripts {
-        let text = format!(
-            "#!/bin/sh\n# It is {name}\nif [ \"$1\" = --version ]; then {version}; exit; fi\n{proxy}\n"
-        );
-        // Written by another process: a file that is open for writing anywhere cannot be run, and a test
-        // beside this one may fork while it is open here.
-        Command::new("tee").arg(self.path(name)).write_stdin(text).assert().success();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
-        self
-    }
-
-    /// A relay of the laboratory with this fault.
-    fn relay(self, name: &str, fault: &str) -> Scripts {
-        self.add(name, "echo relay 1.0", &format!("exec {LAB} relay {fault} \"$1\" \"$2\""))
-    }
-
-    fn missing(self, name: &str) -> Scripts {
-        let says =
-            format!("echo '{name}: {name} is missing; the package {name}-tools brings it' >&2");
-        self.add(name, &format!("{says}; exit 69"), "exit 69")
-    }
-
-    /// Runs the scoreboard on them, with an experiment that takes a moment only.
-    fn run(&self, arguments: &[&str]) -> Assert {
-        let from = self.0.path().to_str().unwrap();
-        let mut command = Command::new(LAB);
-        command.args(["scoreboard", "--from", from]).args(arguments).assert()
-    }
-}
+use scripts::{LAB, Scripts};
 
 const QUICK: [&str; 2] = ["--only", "lost-tail"];
 
@@ -88,11 +45,11 @@ fn one_table_has_every_program_and_says_what_is_missing() {
 
 #[test]
 fn what_cannot_be_graded_is_told_apart_from_a_fault() {
-    let scripts = Scripts::new()
-        .relay("good", "none")
-        .missing("no")
-        .add("ends", "echo ends 1.0", "echo no such luck >&2; exit 3")
-        .add("broken", "echo what is this >&2; exit 1", "exit 1");
+    let scripts = Scripts::new().relay("good", "none").missing("no").broken("ends").add(
+        "broken",
+        "echo what is this >&2; exit 1",
+        "exit 1",
+    );
     let text = stdout(&scripts.run(&quick(&["good", "no"])).code(3));
     assert!(text.contains("Not installed: no."), "{text}");
     let text = stdout(&scripts.run(&quick(&["good", "ends"])).code(3));

@@ -1,7 +1,7 @@
 //! Verdicts: what a user would notice, in words and numbers.
 
 use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr};
+use strum::{Display, EnumIter, IntoStaticStr};
 
 use crate::arrived::align::Gap;
 use crate::arrived::http::Reached;
@@ -10,7 +10,9 @@ use crate::numbers::{bytes, thousands};
 use crate::sent::coding::Owner;
 
 /// What came out of an experiment, as one word. Displayed, it is that word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr, EnumIter,
+)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "lowercase")]
 pub enum Kind {
@@ -78,7 +80,9 @@ impl Kind {
 }
 
 /// Every verdict is one of four things, the better ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display, EnumIter,
+)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "lowercase")]
 pub enum Answer {
@@ -94,7 +98,7 @@ pub enum Answer {
 }
 
 /// What an experiment can judge. The sentence at the end of a check lists these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Display, EnumIter)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "lowercase")]
 pub enum Matter {

@@ -160,13 +160,12 @@ impl Record {
         self.programs.iter().find(|entry| entry.name == name)
     }
 
-    /// Puts new entries in the place of those of the same name, and leaves out programs that are not
+    /// Puts a new entry in the place of the one of the same name, and leaves out programs that are not
     /// among `known` any more.
-    pub fn update(&mut self, fresh: Vec<Entry>, known: &[Candidate]) {
+    pub fn update(&mut self, fresh: Entry, known: &[Candidate]) {
         let is_known = |entry: &Entry| known.iter().any(|one| one.name == entry.name);
-        let is_old = |entry: &Entry| !fresh.iter().any(|one| one.name == entry.name);
-        self.programs.retain(|entry| is_known(entry) && is_old(entry));
-        self.programs.extend(fresh);
+        self.programs.retain(|entry| is_known(entry) && entry.name != fresh.name);
+        self.programs.push(fresh);
         self.programs.sort_by(|one, other| one.name.cmp(&other.name));
     }
 
@@ -343,7 +342,8 @@ mod tests {
         });
         let mut record = Record::new(["a", "b", "gone"].map(|name| entry(name, vec![])).into());
         let fresh = Entry { version: "2.0".into(), ..entry("b", vec![]) };
-        record.update(vec![entry("c", vec![]), fresh], &known);
+        record.update(fresh, &known);
+        record.update(entry("c", vec![]), &known);
         let all: Vec<_> =
             record.programs.iter().map(|one| (one.name.as_str(), one.version.as_str())).collect();
         assert_eq!(all, [("a", "1.0"), ("b", "2.0"), ("c", "1.0")]);
