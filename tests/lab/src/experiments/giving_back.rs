@@ -2,8 +2,8 @@
 //!
 //! A level says nothing: a program may open a file when it first needs it, keep a pool of connections,
 //! or have an allocator that holds on to memory. A leak is a slope. So we make connections in *windows*
-//! of [`WINDOW`] and count after each. The first window is there to warm up. If the next two cost
-//! nothing, that is the answer. If they cost something we go on: a pool is full at some time, but a
+//! of [`WINDOW`] and count after each. The first window is there to warm up. If the last two of six
+//! cost nothing, that is the answer. If they cost something we go on: a pool is full at some time, but a
 //! leak grows to the end.
 
 use std::time::Duration;
@@ -17,6 +17,9 @@ pub const WINDOW: usize = 10;
 /// So many windows are the most.
 const MOST: usize = 30;
 
+/// So many are the least: a proxy may give up after fifty connections.
+const LEAST: usize = 6;
+
 /// Windows that must cost nothing, one after the other.
 const QUIET: usize = 2;
 
@@ -26,7 +29,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(25);
 /// A connection that keeps this much memory, again and again, leaks. An allocator's habits keep less.
 const LEAK_KIB: f64 = 12.0;
 
-/// So many descriptors for each connection are a leak: one for every eighth.
+/// So many descriptors for each connection are a leak, or so many threads: one for every eighth.
 const LEAK_DESCRIPTORS: f64 = 0.125;
 
 /// A pool of fewer descriptors is not worth a note.
@@ -37,6 +40,8 @@ const A_FEW: usize = 3;
 struct Sample {
     descriptors: usize,
     memory_kib: u64,
+    /// Threads, and processes that have ended and that nobody has waited for.
+    tasks: usize,
 }
 
 /// What a number of connections left behind.
@@ -72,7 +77,7 @@ pub fn what_is_kept(
     let before = rig.proxy.full_vitals().descriptors;
     let mut samples: Vec<Sample> = vec![];
     while samples.len() < MOST && !is_quiet(&samples) {
-        if samples.len() > QUIET && rig.elapsed() - begun > LONG_ENOUGH {
+        if samples.len() >= LEAST && rig.elapsed() - begun > LONG_ENOUGH {
             break;
         }
         make(rig, WINDOW)?;
@@ -100,6 +105,11 @@ pub fn what_is_kept(
         kept.leak = Some(format!(
             "{counted} connections, each with a {what}, cost {more} descriptors, and they do not come back"
         ));
+    } else if slope(&samples, |it| it.tasks as f64) >= LEAK_DESCRIPTORS {
+        let more = last.tasks.saturating_sub(first.tasks);
+        kept.leak = Some(format!(
+            "{counted} connections, each with a {what}, left {more} threads or ended processes behind"
+        ));
     } else if is_steady(&samples) && slope(&samples, |it| it.memory_kib as f64) >= LEAK_KIB {
         let more = size(last.memory_kib.saturating_sub(first.memory_kib) * 1024);
         kept.leak = Some(format!(
@@ -116,15 +126,20 @@ pub fn what_is_kept(
 
 fn sample(rig: &Rig) -> Sample {
     let vitals = rig.proxy.full_vitals();
-    Sample { descriptors: vitals.descriptors, memory_kib: vitals.memory_kib }
+    let tasks = procfs::tasks(&vitals.processes);
+    Sample { descriptors: vitals.descriptors, memory_kib: vitals.memory_kib, tasks }
 }
 
 /// Whether the last windows have cost nothing.
 fn is_quiet(samples: &[Sample]) -> bool {
-    let Some(from) = samples.len().checked_sub(QUIET + 1) else { return false };
+    if samples.len() < LEAST {
+        return false;
+    }
+    let from = samples.len() - 1 - QUIET;
     let (then, now) = (samples[from], samples[samples.len() - 1]);
     let grown = now.memory_kib.saturating_sub(then.memory_kib) as f64;
-    now.descriptors <= then.descriptors && grown < LEAK_KIB * (QUIET * WINDOW) as f64
+    let kept_any = now.descriptors > then.descriptors || now.tasks > then.tasks;
+    !kept_any && grown < LEAK_KIB * (QUIET * WINDOW) as f64
 }
 
 /// By how much something grows with each connection, over the second half of the windows.
@@ -159,7 +174,8 @@ mod tests {
     use super::*;
 
     fn samples(memory: impl Fn(u64) -> u64) -> Vec<Sample> {
-        (0..MOST as u64).map(|at| Sample { descriptors: 5, memory_kib: memory(at) }).collect()
+        let sample = |at| Sample { descriptors: 5, memory_kib: memory(at), tasks: 1 };
+        (0..MOST as u64).map(sample).collect()
     }
 
     fn leaks(samples: &[Sample]) -> bool {
@@ -174,7 +190,7 @@ mod tests {
         assert!(!leaks(&samples(|at| 1000 + 6_000 * at.min(10))));
         // An allocator that takes 4 MiB now and then.
         assert!(!leaks(&samples(|at| 1000 + 4096 * (at / 8))));
-        assert!(is_quiet(&samples(|_| 1000)[..QUIET + 1]));
-        assert!(!is_quiet(&samples(|at| 1000 + 200 * at * WINDOW as u64)[..QUIET + 1]));
+        assert!(is_quiet(&samples(|_| 1000)[..LEAST]));
+        assert!(!is_quiet(&samples(|at| 1000 + 200 * at * WINDOW as u64)[..LEAST]));
     }
 }

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::common::*;
+use super::giving_back::what_is_kept;
 use crate::arrived::reading::Offsets;
 
 pub const EXPERIMENT: Experiment = Experiment {
@@ -9,7 +10,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     method: "Two clients end their direction (shutdown(2), a FIN) and wait: one right after its \
         request, for a backend that thinks for a second, and one when half the answer has come. Then \
         it is the other way round: a client has sent a part of its upload when the backend sends a \
-        whole answer and ends its own direction. The client reads both and sends the rest.",
+        whole answer and ends its own direction. The client reads both and sends the rest. \
+        In the end ten clients at a time end their direction, and what the proxy keeps of them is \
+        counted.",
     finds: "A proxy that takes the end of one direction for the end of both, and throws away the answer \
         or the rest of the upload; and one that never passes the end on, so that a server which reads \
         to the end waits for ever. An HTTP request says by itself where it ends, so for a proxy that \
@@ -17,7 +20,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     meaning: "A program that ends its direction to say that this was all, as nc -N does, gets no answer \
         or half of one. A server that answers early never gets the rest of an upload. nginx has a \
         setting: proxy_half_close in a stream, proxy_ignore_client_abort in http.",
-    judges: &[Matter::Responses, Matter::Uploads],
+    judges: &[Matter::Responses, Matter::Uploads, Matter::Descriptors, Matter::Memory],
     run,
 };
 
@@ -51,7 +54,24 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     found.client_ends(&mut rig, &whole, &gates[0], "right after its request")?;
     found.client_ends(&mut rig, &halves, &gates[1], "in mid-answer")?;
     found.backend_ends(&mut rig, &early, &read, &enough)?;
-    rig.conclude(found.verdict())
+    let verdict = found.verdict();
+    if !verdict.kind.is_good() {
+        return rig.conclude(verdict);
+    }
+    let kept = what_is_kept(&mut rig, "half-close", end_at_once)?;
+    rig.conclude(kept.add_to(verdict))
+}
+
+/// So many clients ask for a small page, end their direction, and read what comes. Whether that is the
+/// page has been asked before.
+fn end_at_once(rig: &mut Rig, count: usize) -> Result<(), Halt> {
+    let mut clients = vec![];
+    for _ in 0..count {
+        let client = rig.client(Window::Default, &small_page())?;
+        client.end_sending()?;
+        clients.push(client);
+    }
+    clients.iter_mut().try_for_each(|client| rig.drain(client, FOREVER).map(|_| ()))
 }
 
 /// Whether the proxy writes heads of its own. If not, it passes on bytes.

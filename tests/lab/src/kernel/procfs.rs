@@ -118,6 +118,14 @@ pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
     vitals
 }
 
+/// How many threads these processes have. A child that has ended and that nobody has waited for counts
+/// as one.
+pub fn tasks(pids: &[i32]) -> usize {
+    let threads: i64 = pids.iter().filter_map(|&pid| process(pid)).map(|it| it.num_threads).sum();
+    let zombies = processes().into_iter().filter(|it| it.state == 'Z' && pids.contains(&it.ppid));
+    threads as usize + zombies.count()
+}
+
 /// The inodes of the sockets that these processes hold.
 pub fn socket_inodes(pids: &[i32]) -> HashSet<u64> {
     let held = |pid: &i32| Process::new(*pid).and_then(|process| process.fd());
