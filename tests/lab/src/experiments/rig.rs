@@ -364,21 +364,31 @@ impl Rig {
         if self.elapsed() > DEADLINE {
             return Err(self.slow().into());
         }
+        match self.look(patience)? {
+            Look::Moving => return Ok(false),
+            _ if self.watch.unchanged_for() >= patience.for_timers => return Ok(true),
+            _ => {}
+        }
+        if self.proxy.may_go_on_alone() || self.unsampled().is_some() {
+            return Ok(false);
+        }
+        // A thread may have been woken by its timer between the look and the question. Then it no longer
+        // waits with a limit, but something has moved.
+        Ok(self.look(patience)? == Look::Still)
+    }
+
+    fn look(&mut self, patience: Patience) -> Result<Look, Halt> {
         let vitals = self.proxy.vitals();
         let (counters, is_busy) = (self.backend.counters(), self.backend.is_busy());
         let ports = [self.proxy.address.port(), self.backend.address.port()];
         let sockets = || sockets::sockets(&ports);
         match self.watch.look(patience.at_least, &vitals, counters, is_busy, sockets) {
-            Look::Still => {
-                let may_wake = || self.proxy.may_go_on_alone() || self.unsampled().is_some();
-                Ok(self.watch.unchanged_for() >= patience.for_timers || !may_wake())
-            }
-            Look::Moving => Ok(false),
             Look::Spinning(ns) => {
                 let ms = ns / 1_000_000;
                 let what = format!("it used {ms} ms of processor time while not a byte moved");
                 Err(Verdict::new(Kind::Spun, what).into())
             }
+            look => Ok(look),
         }
     }
 
