@@ -27,6 +27,9 @@ pub const EXPERIMENT: Experiment = Experiment {
 /// How much is uploaded to the backend that ends first, in bytes.
 const UPLOAD: u64 = 4 << 20;
 
+/// The most that a head of the proxy's own may be shorter than the backend's, in bytes.
+const OTHER_HEAD: u64 = 1024;
+
 /// How long the backend thinks before it answers. socat gives up after half a second, unless it is told
 /// otherwise (its option `-t`).
 const THINKING: Patience =
@@ -141,8 +144,11 @@ impl Found {
         gate.open();
         let ended = rig.drain(&mut client, FOREVER)?;
         tell_received(rig, &client);
-        let own_answer = client.status().is_some_and(|status| status >= 400);
-        if self.speaks_http && (own_answer || client.has_ended() && !client.is_complete()) {
+        // Its own answer may be an error, the end of the connection, or an empty page.
+        let is_over = client.has_ended() || client.is_complete();
+        let own_answer = client.status().is_some_and(|status| status >= 400)
+            || is_over && client.received() + OTHER_HEAD < client.expected();
+        if self.speaks_http && own_answer {
             self.note(
                 "it takes a client that ends its direction for one that has left, and drops its request (nginx: proxy_ignore_client_abort on; squid: half_closed_clients on)",
             );
