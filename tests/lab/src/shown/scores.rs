@@ -13,6 +13,7 @@ use crate::experiments::Experiment;
 use crate::ladder::{self, matrix};
 use crate::scoreboard::record::{Difference, Entry, Record, Score, VERSION};
 use crate::scoreboard::{Candidate, Presence, SCRIPTS};
+use crate::shown::lines::Columns;
 use crate::shown::names;
 use crate::shown::progress::Progress;
 use crate::shown::report::{bold, faint, paint, word};
@@ -114,7 +115,8 @@ pub fn run(options: &Options, plan: &Plan, experiments: &[&'static Experiment]) 
     if options.json {
         println!("{}", serde_json::to_string_pretty(&results)?);
     } else {
-        print!("{}", text(&results, experiments, plan.record.as_ref(), width()));
+        let columns = Columns::of_stdout();
+        print!("{}", text(&results, experiments, plan.record.as_ref(), columns));
     }
     Ok(exit_status(&results, compared.as_deref(), !options.names.is_empty()))
 }
@@ -186,35 +188,34 @@ fn exit_status(results: &Results, compared: Option<&[Difference]>, named: bool) 
     }
 }
 
-/// How wide the terminal is, in characters. A pipe is as wide as it takes.
-fn width() -> usize {
-    terminal_size::terminal_size().map_or(120, |(width, _)| usize::from(width.0))
-}
-
 /// All that people are shown at the end.
 fn text(
     results: &Results,
     experiments: &[&Experiment],
     record: Option<&Record>,
-    width: usize,
+    columns: Columns,
 ) -> String {
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
     let entries = &results.programs;
     let mut text = String::new();
-    if let Some(table) = table(entries, &names, width) {
+    if let Some(table) = table(entries, &names, columns) {
         let _ = write!(text, "\n{table}\n{}\n", key());
     }
     for entry in entries {
-        text += &details(entry, width);
+        text += &details(entry, columns);
     }
-    text += &not_installed(&results.missing, width);
+    text += &not_installed(&results.missing, columns);
     for Absentee { name, why } in &results.failed {
-        text += &folded(&format!("\nCould not be graded: {name}: {why}."), 0, width);
+        let line = format!("Could not be graded: {name}: {why}.");
+        let _ = writeln!(text, "\n{}", columns.fill(&line));
     }
     if let Some(record) = record {
-        let _ = write!(text, "\n{}", versions(record, entries, width));
+        text.push('\n');
+        for line in versions(record, entries) {
+            let _ = writeln!(text, "{}", columns.fill(&line));
+        }
         for difference in &results.differences {
-            text += &folded(&format!("! {difference}"), 2, width);
+            let _ = writeln!(text, "{}", columns.hang("!", 2, difference));
         }
         if results.differences.is_empty() && !entries.is_empty() {
             text += "All verdicts are those of the record.\n";
@@ -241,15 +242,16 @@ fn key() -> String {
 }
 
 /// The table: programs down, experiments across, in stairs, so that their names can be read. `None`: it
-/// does not fit into `width` characters.
-fn table(entries: &[Entry], experiments: &[&str], width: usize) -> Option<String> {
+/// does not fit.
+fn table(entries: &[Entry], experiments: &[&str], columns: Columns) -> Option<String> {
     let longest = |text: fn(&Entry) -> &str| {
         entries.iter().map(|entry| text(entry).chars().count()).max().unwrap_or(0)
     };
     let name = longest(|entry| &entry.name) + 2;
     let left = name + longest(|entry| &entry.version) + 3;
     let fits = |cell: &usize| {
-        experiments.iter().enumerate().all(|(at, name)| left + cell * at + name.len() <= width)
+        let ends = experiments.iter().enumerate().map(|(at, name)| left + cell * at + name.len());
+        columns.0.is_none_or(|columns| ends.max().is_none_or(|widest| widest <= columns))
     };
     let cell = [3, 2].into_iter().find(fits).filter(|_| !entries.is_empty())?;
     let mut text = String::new();
@@ -286,7 +288,7 @@ fn summary(entry: &Entry) -> String {
 }
 
 /// What is not simply sound about a program, the faults first.
-fn details(entry: &Entry, width: usize) -> String {
+fn details(entry: &Entry, columns: Columns) -> String {
     let order = [Answer::Fault, Answer::NotJudged, Answer::Note];
     let scores: Vec<&Score> = order.into_iter().flat_map(|answer| entry.with(answer)).collect();
     if scores.is_empty() {
@@ -298,9 +300,7 @@ fn details(entry: &Entry, width: usize) -> String {
         let mut first = format!("  {experiment:18}");
         let mut line = |kind: Kind, sentence: &str| {
             let lead = format!("{first}{}", word(kind, 12));
-            // As wide as it looks: colors take no room.
-            let lines = folded(sentence, 32, width.saturating_sub(32));
-            let _ = write!(text, "{lead}{lines}");
+            let _ = writeln!(text, "{}", columns.hang(&lead, 32, sentence));
             first = " ".repeat(20);
         };
         if kind.answer() != Answer::Sound {
@@ -317,7 +317,7 @@ fn details(entry: &Entry, width: usize) -> String {
 }
 
 /// What is not installed, and what would have to be.
-fn not_installed(missing: &[Absentee], width: usize) -> String {
+fn not_installed(missing: &[Absentee], columns: Columns) -> String {
     if missing.is_empty() {
         return String::new();
     }
@@ -337,36 +337,70 @@ fn not_installed(missing: &[Absentee], width: usize) -> String {
     if !packages.is_empty() {
         let _ = write!(line, " On Debian: apt-get install {}", packages.join(" "));
     }
-    let others: String = others.iter().map(|why| folded(why, 2, width)).collect();
-    format!("\n{}{others}", folded(&line, 2, width))
+    let mut text = format!("\n{}\n", columns.fill(&line));
+    for why in others {
+        let _ = writeln!(text, "{}", columns.hang("", 2, why));
+    }
+    text
 }
 
-/// The programs that have another version here than in the record.
-fn versions(record: &Record, entries: &[Entry], width: usize) -> String {
+/// The programs that have another version here than in the record, a sentence each.
+fn versions(record: &Record, entries: &[Entry]) -> Vec<String> {
     let other = |entry: &Entry| {
         let recorded = record.entry(&entry.name)?;
         let (name, here, there) = (&entry.name, &entry.version, &recorded.version);
-        (here != there)
-            .then(|| folded(&format!("{name} is {here} here and {there} in the record."), 2, width))
+        (here != there).then(|| format!("{name} is {here} here and {there} in the record."))
     };
     entries.iter().filter_map(other).collect()
 }
 
-/// The text in lines of at most `width` characters, broken between words, with all lines but the first
-/// indented.
-fn folded(text: &str, indent: usize, width: usize) -> String {
-    let (mut folded, mut column) = (String::new(), 0);
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > width.max(20) {
-            let _ = write!(folded, "\n{:indent$}", "");
-            column = 0;
-        } else if column > 0 {
-            folded.push(' ');
-            column += 1;
+#[cfg(test)]
+mod tests {
+    use anstream::adapter::strip_str;
+
+    use super::*;
+    use crate::experiments;
+
+    fn entry(name: &str, version: &str, scores: &[(Answer, Kind)]) -> Entry {
+        let score = |&(answer, kind): &(Answer, Kind)| Score {
+            experiment: "two-acts".into(),
+            answer,
+            kind,
+            sentence: "seven words of which none is long".into(),
+            notes: vec![],
+            unjudged: vec![],
+        };
+        let [what, program, date, machine] = ["it"; 4].map(String::from);
+        let (name, version) = (name.into(), version.into());
+        Entry {
+            name,
+            what,
+            program,
+            version,
+            date,
+            machine,
+            scores: scores.iter().map(score).collect(),
         }
-        folded += word;
-        column += length;
     }
-    folded + "\n"
+
+    #[test]
+    fn the_table_fits_a_terminal_of_eighty_columns() {
+        // The longest that there are.
+        let entries = [entry("tokio-copy-bidirectional", "20.20.2", &[])];
+        let names: Vec<_> = experiments::ALL.iter().map(|experiment| experiment.name).collect();
+        for (columns, widest) in [(None, 100), (Some(120), 100), (Some(80), 80)] {
+            let table = table(&entries, &names, Columns(columns)).expect("it fits");
+            let width = table.lines().map(|line| strip_str(line).to_string().chars().count()).max();
+            assert!(width <= Some(widest), "{width:?}\n{table}");
+        }
+        assert_eq!(table(&entries, &names, Columns(Some(60))), None);
+    }
+
+    #[test]
+    fn each_sign_stands_below_the_name_of_its_experiment() {
+        let fault = entry("bad", "1", &[(Answer::Fault, Kind::Hole)]);
+        let text = table(&[fault], &["plain", "two-acts"], Columns(None)).unwrap();
+        let text = strip_str(&text).to_string();
+        assert_eq!(text, "         plain\n         │  two-acts\nbad  1      X\n");
+    }
 }
