@@ -59,7 +59,7 @@ fn what_cannot_be_graded_is_told_apart_from_a_fault() {
     let text = stdout(&scripts.run(&quick(&["broken"])).code(3));
     assert!(text.contains("broken --version failed"), "{text}");
     for (arguments, complaint) in [
-        (&["god"][..], "there is no program \"god\"; there are broken, ends, good, no"),
+        (&["god"][..], "there is no program \"god\"; did you mean good?"),
         (&["--only", "lost-tale"], "there is no experiment \"lost-tale\""),
         (&["--compare", "/no/such/record"], "reading /no/such/record"),
         (&["--record", "x", "--only", "reset"], "cannot be used with"),
