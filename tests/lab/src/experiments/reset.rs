@@ -46,7 +46,7 @@ fn how_many_at_a_time(rig: &mut Rig, big: &Route) -> Result<usize, Halt> {
     let mut clients = ask_and_be_served(rig, big, 1)?;
     clients.push(rig.client(Window::Small, big)?);
     let is_served = |backend: &Backend| served(backend, big) == 2;
-    let both = rig.pump(LULL, |backend| done_if(is_served(backend)))?;
+    let both = rig.pump(FOREVER, |backend| done_if(is_served(backend)))?;
     if both == Ended::Done {
         reset(rig, clients)?;
         return Ok(WINDOW);

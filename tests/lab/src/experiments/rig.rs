@@ -161,6 +161,8 @@ pub struct Rig {
     held_up: Duration,
     story: Story,
     watch: Watch,
+    /// Whether we have stopped the proxy by a signal.
+    is_stopped: bool,
     /// Clients so far. Each has a number of its own in its request.
     clients: u64,
 }
@@ -183,7 +185,9 @@ impl Rig {
             .map_err(|failure| Verdict::new(Kind::Absent, failure.to_string()))?;
         let (begun, story) = (Instant::now(), story.clone());
         let (last_look, held_up, watch) = (begun, Duration::ZERO, Watch::default());
-        let mut rig = Rig { proxy, backend, begun, last_look, held_up, story, watch, clients: 0 };
+        let (is_stopped, clients) = (false, 0);
+        let mut rig =
+            Rig { proxy, backend, begun, last_look, held_up, story, watch, is_stopped, clients };
         rig.tell(format!(
             "The proxy listens on {}; its backend is {}.",
             rig.proxy.address, rig.backend.address
@@ -233,7 +237,8 @@ impl Rig {
         let client = Client::connect(address, window, &request, &response)
             .map_err(|error| self.unreachable(error))?;
         let mut failure = None;
-        let connected = self.pump(CONNECTING, |_| match client.is_connected() {
+        let patience = if self.is_stopped { LULL } else { CONNECTING };
+        let connected = self.pump(patience, |_| match client.is_connected() {
             Ok(true) => Attempt::Done,
             Ok(false) => {
                 client.wait_writable(PACE);
@@ -247,6 +252,10 @@ impl Rig {
         match (failure, connected) {
             (Some(error), _) => Err(self.unreachable(error)),
             (None, Ended::Done) => Ok(client),
+            (None, Ended::Still) if self.is_stopped => {
+                let what = "while the proxy is stopped, more clients come than may wait in its queue (listen(2), backlog)";
+                Err(Verdict::new(Kind::NotJudged, what).into())
+            }
             (None, Ended::Still) => {
                 let seconds = PATIENT.as_secs();
                 let what = format!(
@@ -440,6 +449,7 @@ impl Rig {
     /// When the proxy is gone, or does not stop.
     pub fn freeze(&mut self) -> Result<(), Halt> {
         self.signal(Signal::SIGSTOP)?;
+        self.is_stopped = true;
         if !true_within(FOREVER.at_least, || self.proxy.vitals().stopped) {
             let what =
                 "the proxy cannot be stopped by a signal (SIGSTOP), and this experiment needs that";
@@ -453,6 +463,7 @@ impl Rig {
     /// # Errors
     /// When the proxy is gone.
     pub fn thaw(&mut self) -> Result<(), Halt> {
+        self.is_stopped = false;
         self.signal(Signal::SIGCONT)
     }
 

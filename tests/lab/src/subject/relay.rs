@@ -255,9 +255,9 @@ impl Relay {
             for event in events[..count].iter().filter(|event| event.data() != LISTENER) {
                 self.serve(event.data(), event.events(), Connection::flush)?;
             }
-            while let Some((_, client)) =
-                self.waiting.pop_front_if(|(came, _)| came.elapsed() >= DIALS_AFTER)
-            {
+            let is_due = |(came, _): &(Instant, TcpStream)| came.elapsed() >= DIALS_AFTER;
+            while self.waiting.front().is_some_and(is_due) {
+                let Some((_, client)) = self.waiting.pop_front() else { break };
                 self.connect_for(client)?;
             }
         }
