@@ -30,7 +30,7 @@ const ENOUGH: usize = 250;
 const MOST: usize = 2000;
 
 /// No more windows after this time: a slow proxy is judged by fewer.
-const LONG_ENOUGH: Duration = Duration::from_secs(12);
+const LONG_ENOUGH: Duration = Duration::from_secs(20);
 
 /// So many descriptors for each connection are a leak, or so many threads: one for every eighth.
 const LEAK_DESCRIPTORS: f64 = 0.125;
@@ -69,6 +69,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Whether everything came back, as far as could be judged, and all of it could.
+    pub fn is_nothing(&self) -> bool {
+        self.leak.is_none() && self.unjudged.is_empty()
+    }
+
     /// The verdict, if nothing has leaked; or else that it has.
     pub fn add_to(self, mut verdict: Verdict) -> Verdict {
         if let Some(leak) = self.leak.filter(|_| verdict.kind.is_good()) {

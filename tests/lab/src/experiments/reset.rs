@@ -35,8 +35,8 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     };
     let mut verdict = Verdict::of(vec![transfer]);
     if verdict.kind == Kind::Exact {
-        verdict.sentence =
-            format!("{count} resets, and what they cost came back; the next client is served");
+        let cost = if kept.is_nothing() { ", and what they cost came back" } else { "" };
+        verdict.sentence = format!("{count} resets{cost}; the next client is served");
     }
     rig.conclude(kept.add_to(verdict))
 }
