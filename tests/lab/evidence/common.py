@@ -10,6 +10,7 @@ import ctypes
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -111,6 +112,10 @@ class Sender(threading.Thread):
                 self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             self.error = error
+
+    def blocked(self):
+        """Does the kernel take no more from us at the moment?"""
+        return not select.select([], [self.sock], [], 0)[1]
 
     def finish(self, more):
         """Lets only `more` bytes follow. They show that the connection still works, and what became of the order."""
