@@ -123,24 +123,33 @@ class Sender(threading.Thread):
 
 
 class Receiver(threading.Thread):
-    """Reads until the end, once it is told to begin."""
+    """Reads as far as it is told to: at first not at all."""
 
     def __init__(self, sock):
         super().__init__(daemon=True)
         self.sock, self.got, self.end = sock, bytearray(), None
-        self.begin = threading.Event()
+        self.limit, self.changed = 0, threading.Condition()
 
     def run(self):
-        self.begin.wait()
         try:
-            while data := self.sock.recv(64 * KIB):
+            while True:
+                with self.changed:
+                    self.changed.wait_for(lambda: len(self.got) < self.limit)
+                data = self.sock.recv(min(64 * KIB, self.limit - len(self.got)))
+                if not data:
+                    break
                 self.got += data
             self.end = "the end of the connection"
         except OSError as error:
             self.end = os.strerror(error.errno)
 
+    def read_to(self, limit):
+        with self.changed:
+            self.limit = limit
+            self.changed.notify()
+
     def read_now(self):
-        self.begin.set()
+        self.read_to(2 * MOST)
 
 
 def connect(port, receive_buffer=64 * KIB):
@@ -531,6 +540,7 @@ def answer_that_waits(command, client_ends, trace=None, interesting=lambda line:
     """A request, and an answer of more than the kernel keeps, which the client reads when nothing more can be sent.
 
     The client ends its side right after the request, or not at all. The backend's end follows its last byte at once.
+    The client reads in steps, so that the end arrives at the program while it waits for room.
     """
     listener, back = backend()
     held = Held()
@@ -553,6 +563,13 @@ def answer_that_waits(command, client_ends, trace=None, interesting=lambda line:
         if not wait_until_still(lambda: (sender.sent, queues(held.port, back)), program.family, 0.5, 30):
             raise Unclear("the kernel took everything; nothing had to wait")
         sender.finish(2 * MIB)
+        moved = lambda: len(answer.got)
+        while not answer.end and len(answer.got) < sender.total:
+            before = len(answer.got)
+            answer.read_to(before + (1024 if sender.is_alive() else 96) * KIB)
+            wait_until_still(moved, program.family, 0.05, 5, lambda: answer.end)
+            if len(answer.got) == before:
+                break
         answer.read_now()
         sender.join(20)
         wait_until_still(lambda: len(answer.got), program.family, 2, 60, lambda: answer.end)
