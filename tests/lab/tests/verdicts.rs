@@ -175,6 +175,17 @@ fn one_read_at_the_end_passes_on_exactly_one_read() {
 }
 
 #[test]
+fn one_write_at_the_end_loses_what_that_write_did_not_take() {
+    let verdict = expect("one-write-at-end", "early-close", Kind::Truncated);
+    // It keeps 4 KiB at most for each of the three clients.
+    assert!((1..=3 * 4096).contains(&verdict.missing()), "{}", verdict.sentence);
+    for reading in readings(&verdict) {
+        assert_all_accounted_for(reading);
+        assert_eq!((reading.end, reading.curl.exit), (End::Fin, 0));
+    }
+}
+
+#[test]
 fn an_upload_that_is_not_buffered_is_cut_and_its_download_is_not() {
     let [upload, download] = &run_each("forget-upload", &["upload", "two-acts"])[..] else {
         unreachable!("two experiments have two verdicts")

@@ -59,6 +59,43 @@ impl Default for Gate {
     }
 }
 
+/// How much of an endless response a backend may send. It is raised bit by bit.
+#[derive(Clone, Default)]
+pub struct Allowance(Arc<Mutex<Allowed>>);
+
+#[derive(Clone, Default)]
+struct Allowed {
+    /// Bytes of the stream.
+    bytes: u64,
+    /// The response ends there.
+    is_last: bool,
+    /// Opened when this is no longer so, because more is allowed or no more will be.
+    changed: Gate,
+}
+
+impl Allowance {
+    /// Allows so many bytes more, and returns how many that makes in all.
+    pub fn raise(&self, more: u64) -> u64 {
+        self.change(|allowed| allowed.bytes += more)
+    }
+
+    /// The response ends with the last byte that is allowed.
+    pub fn end(&self) {
+        self.change(|allowed| allowed.is_last = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Allowed)) -> u64 {
+        let mut allowed = self.0.lock();
+        change(&mut allowed);
+        std::mem::take(&mut allowed.changed).open();
+        allowed.bytes
+    }
+
+    fn now(&self) -> Allowed {
+        self.0.lock().clone()
+    }
+}
+
 /// One thing that a backend does on a connection. Before the first act it reads the request's head.
 #[derive(Clone)]
 pub enum Act {
@@ -70,6 +107,8 @@ pub enum Act {
     SendAll,
     /// Sends an endless response until the gate opens, and then finishes the current chunk and ends it.
     SendUntil(Gate),
+    /// Sends what is allowed of an endless response whose end is told by closing.
+    SendAllowed(Allowance),
     /// Sends up to offset `to`, in blocks of `block` bytes, with a pause after each.
     SendPaced { to: u64, block: u64, pause: Duration },
     /// Waits until the gate opens.
@@ -329,6 +368,7 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
                     serving.send(response, response.len(), None)
                 }
             }
+            Act::SendAllowed(allowance) => serving.send_allowed(response, allowance),
             Act::SendPaced { to, block, pause } => {
                 serving.send_paced(response, *to, *block, *pause)
             }
@@ -496,6 +536,22 @@ impl Serving<'_> {
                     wait(Some((self.stream, PollFlags::POLLOUT)), &gates);
                 }
                 Moved::Fin | Moved::Reset => return false,
+            }
+        }
+    }
+
+    fn send_allowed(&self, response: &Wire, allowance: &Allowance) -> bool {
+        loop {
+            let Allowed { bytes, is_last, changed } = allowance.now();
+            if !self.send(response, bytes, None) {
+                return false;
+            }
+            if is_last {
+                response.end_at(bytes);
+                return true;
+            }
+            if !self.wait(&changed) {
+                return false;
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::arrived::http::End;
 use crate::arrived::reading::Reading;
 pub use crate::arrived::verdict::{Direction, Kind, Matter, Transfer, Verdict};
 pub use crate::ends::Attempt;
-pub use crate::ends::backend::{Act, Backend, Gate, Progress, Route};
+pub use crate::ends::backend::{Act, Allowance, Backend, Gate, Progress, Route};
 pub use crate::ends::client::Client;
 pub use crate::kernel::net::{self, Moved, Window};
 pub use crate::kernel::procfs;

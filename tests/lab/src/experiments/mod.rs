@@ -8,6 +8,7 @@ mod aborted;
 mod both_ways;
 pub mod common;
 mod crowd;
+mod early_close;
 mod fin_while_frozen;
 pub mod giving_back;
 mod half_close;
@@ -62,6 +63,7 @@ pub const ALL: &[Experiment] = &[
     both_ways::EXPERIMENT,
     overtaking::EXPERIMENT,
     fin_while_frozen::EXPERIMENT,
+    early_close::EXPERIMENT,
     half_close::EXPERIMENT,
     aborted::EXPERIMENT,
     reset::EXPERIMENT,

@@ -389,7 +389,7 @@ impl Rig {
     fn look(&mut self, patience: Patience) -> Result<Look, Halt> {
         let vitals = self.proxy.vitals();
         let (counters, is_busy) = (self.backend.counters(), self.backend.is_busy());
-        let ports = [self.proxy.address.port(), self.backend.address.port()];
+        let ports = self.ports();
         let sockets = || sockets::sockets(&ports);
         match self.watch.look(patience.at_least, &vitals, counters, is_busy, sockets) {
             Look::Spinning(ns) => {
@@ -408,7 +408,7 @@ impl Rig {
 
     /// The connections of the proxy, both ends of each.
     pub fn sockets(&self) -> Vec<Socket> {
-        sockets::sockets(&[self.proxy.address.port(), self.backend.address.port()])
+        sockets::sockets(&self.ports())
     }
 
     /// Bytes that are in the kernel's queues.
@@ -422,25 +422,12 @@ impl Rig {
 
     /// Where the bytes of a download are, as far as its connection to the backend has come.
     pub fn whereabouts(&self, progress: &Progress, client: &Client) -> Whereabouts {
-        let proxy_port = progress.peer_port;
-        let client_port = client.port().unwrap_or(0);
-        let (front, back) = (self.proxy.address.port(), self.backend.address.port());
-        let mut place = Whereabouts { delivered: client.received(), ..Whereabouts::default() };
-        for socket in self.sockets() {
-            let ends = (socket.local, socket.remote);
-            if ends == (back, proxy_port) {
-                place.before_proxy += socket.send_queue;
-            } else if ends == (proxy_port, back) {
-                place.before_proxy += socket.receive_queue;
-            } else if ends == (front, client_port) {
-                place.after_proxy += socket.send_queue;
-            } else if ends == (client_port, front) {
-                place.after_proxy += socket.receive_queue;
-            }
-        }
-        let elsewhere = place.before_proxy + place.after_proxy + place.delivered;
-        place.inside_proxy = progress.sent.saturating_sub(elsewhere);
-        place
+        whereabouts(self.ports(), progress, client)
+    }
+
+    /// The ports of the proxy and of the backend.
+    pub fn ports(&self) -> [u16; 2] {
+        [self.proxy.address.port(), self.backend.address.port()]
     }
 
     /// Stops the proxy by SIGSTOP and waits until every thread of it is stopped.
@@ -585,6 +572,28 @@ fn own_answer(status: u16, bytes: u64, asked: bool) -> Verdict {
         }
         false => Verdict::new(Kind::NotJudged, format!("{what}; the backend was never asked")),
     }
+}
+
+/// The same as [`Rig::whereabouts`], while the rig is in use: [`Rig::ports`] are known beforehand.
+pub fn whereabouts([front, back]: [u16; 2], progress: &Progress, client: &Client) -> Whereabouts {
+    let proxy_port = progress.peer_port;
+    let client_port = client.port().unwrap_or(0);
+    let mut place = Whereabouts { delivered: client.received(), ..Whereabouts::default() };
+    for socket in sockets::sockets(&[front, back]) {
+        let ends = (socket.local, socket.remote);
+        if ends == (back, proxy_port) {
+            place.before_proxy += socket.send_queue;
+        } else if ends == (proxy_port, back) {
+            place.before_proxy += socket.receive_queue;
+        } else if ends == (front, client_port) {
+            place.after_proxy += socket.send_queue;
+        } else if ends == (client_port, front) {
+            place.after_proxy += socket.receive_queue;
+        }
+    }
+    let elsewhere = place.before_proxy + place.after_proxy + place.delivered;
+    place.inside_proxy = progress.sent.saturating_sub(elsewhere);
+    place
 }
 
 /// One attempt to send more of the request.

@@ -128,6 +128,11 @@ impl Wire {
         Wire::response(Framing::Chunked, ENDLESS)
     }
 
+    /// A response that goes on until [`Wire::end_at`] says where it ends. Closing the connection tells it.
+    pub fn endless_page() -> Wire {
+        Wire::response(Framing::Close, ENDLESS)
+    }
+
     /// An HTTP request without a body.
     pub fn get(path: &str) -> Wire {
         Wire::new(Opening::Request("GET", path.into(), 0), Framing::Close, 0)
@@ -157,6 +162,11 @@ impl Wire {
     pub fn end_after(&self, at: u64) {
         let chunks = at.saturating_sub(self.head_len()).div_ceil(stride()).max(1);
         self.size.store(chunks * CHUNK, Ordering::SeqCst);
+    }
+
+    /// Gives a stream without a framing its end, at offset `at`.
+    pub fn end_at(&self, at: u64) {
+        self.size.store(at.saturating_sub(self.head_len()), Ordering::SeqCst);
     }
 
     /// The body without its framing, as a stream of its own.

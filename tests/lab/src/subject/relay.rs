@@ -41,6 +41,8 @@ pub enum Fault {
     LoseTail,
     /// Reads only once more when it learns that the backend has closed.
     OneReadAtEnd,
+    /// Keeps little, and writes only once more when the backend has closed.
+    OneWriteAtEnd,
     /// Writes new bytes at once, before older ones that wait.
     Overtake,
     /// Keeps the whole block when only a part of it was written, so that part is sent twice.
@@ -125,6 +127,9 @@ const LEFT_ALONE: usize = 12;
 /// What [`Fault::LeaveAlone`] answers then.
 const UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// The same for [`Fault::OneWriteAtEnd`].
+const SMALL_LIMIT: usize = 4 * 1024;
 
 /// The byte of a response that [`Fault::Alter`] changes, counted from 0.
 const ALTERED: u64 = 100_000;
@@ -443,7 +448,11 @@ impl Connection {
             return Ok(Flow::Open);
         }
         let mut block = [0; BLOCK];
-        let count = match read(&self.sockets[from], &mut block) {
+        let room = match fault {
+            Fault::OneWriteAtEnd => SMALL_LIMIT - self.ways[from].waiting.len(),
+            _ => BLOCK,
+        };
+        let count = match read(&self.sockets[from], &mut block[..room]) {
             Ok(count) => count,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Flow::Open),
             Err(error) => {
@@ -458,6 +467,10 @@ impl Connection {
         }
         if fault == Fault::OneReadAtEnd && ready.contains(EpollFlags::EPOLLRDHUP) {
             way.ended = true;
+        }
+        if fault == Fault::OneWriteAtEnd && way.ended {
+            write_some(&self.sockets[to], way.waiting.make_contiguous(), to)?;
+            way.waiting.clear();
         }
         if matches!(fault, Fault::EndBoth | Fault::SpeakHttp) && way.ended {
             self.ways[to].ended = true;
@@ -589,7 +602,8 @@ impl Way {
     /// Whether more may be read.
     fn has_room(&self, fault: Fault) -> bool {
         let stuck = fault == Fault::NeverResume && self.was_full;
-        !self.ended && !stuck && (self.waiting.len() < LIMIT || !fault.holds_back())
+        let limit = if fault == Fault::OneWriteAtEnd { SMALL_LIMIT } else { LIMIT };
+        !self.ended && !stuck && (self.waiting.len() < limit || !fault.holds_back())
     }
 
     /// Keeps bytes until they can be written, after all others.
