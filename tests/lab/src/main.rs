@@ -168,7 +168,10 @@ fn run(task: Task) -> Result<u8> {
         Task::Explain { experiment } => {
             let columns = Columns::of_stdout();
             match experiment {
-                Some(name) => print!("{}", explain::one(experiment_named(&name)?, columns)),
+                // Nothing but prose: in a pipe, too, lines that can be read.
+                Some(name) => {
+                    print!("{}", explain::one(experiment_named(&name)?, columns.or(100)));
+                }
                 None => print!("{}", explain::all(columns)),
             }
             Ok(0)

@@ -17,27 +17,41 @@ pub fn one(experiment: &Experiment, columns: Columns) -> String {
         ("How it works", method.to_string()),
         ("What it finds", finds.to_string()),
         ("What that means to a user", meaning.to_string()),
-        ("What it judges", format!("{}.", in_a_row(&judges))),
+        ("What it judges", sentence(&in_a_row(&judges))),
     ];
     let mut text = columns.fill(&format!("{}: {question}", bold(name))) + "\n";
     for (head, paragraph) in paragraphs {
         text += &format!("\n{}\n{}\n", bold(head), columns.hang("", INDENT, &paragraph));
     }
-    let row = |step: &Step| {
-        let expected = step.expected(name);
-        let words: Vec<String> = expected.kinds.iter().map(|kind| word(*kind, 0)).collect();
-        (
-            format!("{:INDENT$}{}", "", step.name),
-            format!("{}: {}", words.join(" or "), expected.why),
-        )
-    };
-    let rows: Vec<_> = ladder().steps.iter().map(row).collect();
-    text += &format!("\n{}\n{}", bold("What the steps come to in it"), columns.rows(2, &rows));
-    if let Some(step) = ladder().steps.iter().find(|step| !step.expected(name).is_exact()) {
+    text += &format!("\n{}\n{}", bold("What the steps come to in it"), steps(name, columns));
+    let is_faulty = |step: &&Step| step.expected(name).kinds.iter().any(|kind| !kind.is_good());
+    if let Some(step) = ladder().steps.iter().find(is_faulty) {
         let command = format!("cargo lab show {name} {}", step.name);
         text += &format!("\n{}\n  {command}\n", faint("To see it happen:"));
     }
     text
+}
+
+/// What each step comes to, and why. A reason that is that of the step before is not told twice.
+fn steps(experiment: &str, columns: Columns) -> String {
+    let mut before = None;
+    let row = |step: &Step| {
+        let expected = step.expected(experiment);
+        let words: Vec<String> = expected.kinds.iter().map(|kind| word(*kind, 0)).collect();
+        let why = match before.replace(expected.clone()) {
+            _ if expected.is_exact() => String::new(),
+            Some(before) if before == expected => ": the same".into(),
+            _ => format!(": {}", expected.why),
+        };
+        (format!("{:INDENT$}{}", "", step.name), words.join(" or ") + &why)
+    };
+    columns.rows(2, &ladder().steps.iter().map(row).collect::<Vec<_>>())
+}
+
+/// With a capital letter and a full stop.
+fn sentence(words: &str) -> String {
+    let (first, rest) = words.split_at_checked(1).unwrap_or((words, ""));
+    format!("{}{rest}.", first.to_uppercase())
 }
 
 /// All experiments, a line each.

@@ -23,9 +23,6 @@ pub struct Grades {
 const WORD: usize = 18;
 const SENTENCE: usize = 30;
 
-/// Wrapped sentences are no longer than this.
-const WIDEST: usize = 120;
-
 /// Where a line is shorter than this, a wrapped sentence stands below its head.
 const NARROW: usize = 60;
 
@@ -64,7 +61,7 @@ impl Grades {
             Some(columns) if columns < NARROW => {
                 format!("{}\n{}\n", head.trim_end(), self.columns.hang("", 4, text))
             }
-            _ => self.columns.at_most(WIDEST).hang(&head, SENTENCE, text) + "\n",
+            _ => self.columns.hang(&head, SENTENCE, text) + "\n",
         }
     }
 

@@ -13,7 +13,8 @@ use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns(pub Option<usize>);
 
-/// Nobody likes to read longer lines than this, however wide the terminal is.
+/// Nobody likes to read lines that are longer than this, however wide the terminal is. What stands before
+/// the text does not count.
 const COMFORTABLE: usize = 100;
 
 /// Narrower than this, a terminal is treated as if it were this wide.
@@ -47,14 +48,9 @@ impl Columns {
         Columns(self.0.map(|columns| columns.max(least)))
     }
 
-    /// The same, but no more than this.
-    pub fn at_most(self, most: usize) -> Columns {
-        Columns(self.0.map(|columns| columns.min(most)))
-    }
-
     /// A paragraph: wrapped between words.
     pub fn fill(self, text: &str) -> String {
-        self.at_most(COMFORTABLE).hang("", 0, text)
+        self.hang("", 0, text)
     }
 
     /// Text behind a head that stands to its left. All lines of the text begin in the same column,
@@ -63,6 +59,7 @@ impl Columns {
         let rest = " ".repeat(indent.saturating_sub(display_width(head)));
         let first = format!("{head}{rest}");
         let Some(columns) = self.0 else { return format!("{first}{text}") };
+        let columns = columns.min(indent + COMFORTABLE);
         let next = " ".repeat(indent);
         let options = options(columns).initial_indent(&first).subsequent_indent(&next);
         // A line of the text that is empty stays empty.
@@ -84,10 +81,9 @@ impl Columns {
         let indent = gap + widths.filter(|width| *width <= LONGEST_HEAD).max().unwrap_or(0);
         let is_wide = self.0.is_none_or(|columns| columns >= indent + LEAST_ROOM);
         let indent = if is_wide { indent } else { 6 };
-        let columns = self.at_most(COMFORTABLE);
         let row = |(head, text): &(String, String)| match display_width(head) + gap > indent {
-            false => columns.hang(head, indent, text) + "\n",
-            true => format!("{head}\n{}\n", columns.hang("", indent, text)),
+            false => self.hang(head, indent, text) + "\n",
+            true => format!("{head}\n{}\n", self.hang("", indent, text)),
         };
         rows.iter().map(row).collect()
     }
