@@ -6,6 +6,7 @@ again by other means. Only Python's standard library is used.
 
 import argparse
 import atexit
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -455,8 +456,8 @@ def wait(event, seconds, what):
 def wait_until_still(look, pids, patience, seconds, enough=lambda: False):
     """Waits until `look()` gives the same, and the processes have done nothing, for `patience` seconds.
 
-    True if things came to a standstill or there is `enough`, False if they still moved after `seconds`. Counted are looks, so that a machine
-    that is busy elsewhere makes the wait longer, not shorter.
+    True if things came to a standstill or there is `enough`, False if they still moved after `seconds`. Counted are
+    looks, so that a machine that is busy elsewhere makes the wait longer, not shorter.
     """
     interval = 0.05
     before, calm, deadline = None, 0, time.monotonic() + seconds
@@ -609,9 +610,10 @@ def relay_suspended(program, argv, rounds, explanation):
         harmed.append(bool(came.gaps))
     if shutil.which("strace"):
         print(f"\nOnce more under strace: the call that was interrupted, and what {program} did next")
-        came = through_relay(argv, Program.suspend_and_resume, "network,read,write,select,pselect6", short_call)
-        say(f"{program}: {came}.", "  ")
-        excerpt(came.trace)
+        with under_strace():
+            came = through_relay(argv, Program.suspend_and_resume, "network,read,write,select,pselect6", short_call)
+            say(f"{program}: {came}.", "  ")
+            excerpt(came.trace)
     print()
     say(f"{program}: harm was done in {sum(harmed)} of {len(harmed)} rounds.")
     if not innocent:
@@ -620,6 +622,15 @@ def relay_suspended(program, argv, rounds, explanation):
     if any(harmed):
         say(explanation)
     return SHOWN if any(harmed) else NOT_SHOWN
+
+
+@contextlib.contextmanager
+def under_strace():
+    """strace slows a program down and may keep the fault from happening. What it adds is welcome, not needed."""
+    try:
+        yield
+    except Unclear as reason:
+        say(f"This round says nothing: {reason}.", "  ")
 
 
 def run(main):
