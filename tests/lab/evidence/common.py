@@ -537,11 +537,12 @@ def to_waiting_client(program, port, disturb, sent, begun=lambda: None, resumed=
         client.close()
 
 
-def answer_that_waits(command, client_ends, trace=None, interesting=lambda line: False, before=0, after=7):
+def answer_that_waits(command, client_ends, trace=None, interesting=lambda line: False, before=0, after=7,
+                      in_steps=False):
     """A request, and an answer of more than the kernel keeps, which the client reads when nothing more can be sent.
 
     The client ends its side right after the request, or not at all. The backend's end follows its last byte at once.
-    The client reads in steps, so that the end arrives at the program while it waits for room.
+    A client that reads `in_steps` makes the program wait for room again and again, also when the end arrives.
     """
     listener, back = backend()
     held = Held()
@@ -565,11 +566,11 @@ def answer_that_waits(command, client_ends, trace=None, interesting=lambda line:
             raise Unclear("the kernel took everything; nothing had to wait")
         sender.finish(2 * MIB)
         moved = lambda: len(answer.got)
-        while not answer.end and len(answer.got) < sender.total:
-            before = len(answer.got)
-            answer.read_to(before + (1024 if sender.is_alive() else 96) * KIB)
+        while in_steps and not answer.end and len(answer.got) < sender.total:
+            had = len(answer.got)
+            answer.read_to(had + (1024 if sender.is_alive() else 96) * KIB)
             wait_until_still(moved, program.family, 0.05, 5, lambda: answer.end)
-            if len(answer.got) == before:
+            if len(answer.got) == had:
                 break
         answer.read_now()
         sender.join(20)
