@@ -314,6 +314,17 @@ fn waiting_for_room_with_nothing_to_write_is_spinning() {
     expect("spin", "lost-tail", Kind::Spun);
 }
 
+#[test]
+fn spinning_while_a_client_is_silent_is_found_and_explained() {
+    let verdict = expect("spin-until-asked", "idle", Kind::Spun);
+    assert_says(&verdict, "it stops when the clients that have sent nothing are gone");
+}
+
+#[test]
+fn looking_around_by_a_timer_is_not_spinning() {
+    expect("tick", "idle", Kind::Exact);
+}
+
 // What a relay does not give back.
 
 #[test]

@@ -70,7 +70,13 @@ impl Client {
 
     /// Sends what the kernel takes of the rest of the request.
     pub fn send_now(&mut self) -> Moved {
-        let left = (self.request.len() - self.sent).min(self.block.len() as u64) as usize;
+        self.send_part(self.block.len())
+    }
+
+    /// The same, but `most` bytes at most.
+    pub fn send_part(&mut self, most: usize) -> Moved {
+        let most = most.min(self.block.len()) as u64;
+        let left = (self.request.len() - self.sent).min(most) as usize;
         if left == 0 {
             return Moved::Nothing;
         }

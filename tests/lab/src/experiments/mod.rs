@@ -12,6 +12,7 @@ mod early_close;
 mod fin_while_frozen;
 pub mod giving_back;
 mod half_close;
+mod idle;
 mod lost_tail;
 mod overtaking;
 mod paced;
@@ -71,6 +72,7 @@ pub const ALL: &[Experiment] = &[
     stop_and_go::EXPERIMENT,
     turnover::EXPERIMENT,
     pile_up::EXPERIMENT,
+    idle::EXPERIMENT,
 ];
 
 /// The experiment of that name.

@@ -1,6 +1,6 @@
 //! What `/proc` says of processes (proc(5)).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -208,6 +208,26 @@ fn has_time_limit(call: &str) -> bool {
         libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_rt_sigsuspend => false,
         _ => true,
     }
+}
+
+/// What a thread has had of processors so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// It ran, in nanoseconds.
+    pub used_ns: u64,
+    /// It was ready to run and waited for a processor, in nanoseconds.
+    pub waited_ns: u64,
+}
+
+/// The same for all threads of these processes, by their ids.
+pub fn processor_times(pids: &[i32]) -> BTreeMap<i32, Times> {
+    let processes = pids.iter().filter_map(|&pid| Process::new(pid).ok());
+    let threads = processes.flat_map(|process| threads(&process).collect::<Vec<_>>());
+    let times = threads.filter_map(|thread| {
+        let times = thread.schedstat().ok()?;
+        Some((thread.tid, Times { used_ns: times.sum_exec_runtime, waited_ns: times.run_delay }))
+    });
+    times.collect()
 }
 
 /// Whether a thread of our own process is running, or waits only for a processor or a disk.

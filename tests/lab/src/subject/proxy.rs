@@ -1,5 +1,6 @@
 //! The proxy under test: any program that a command can start.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::kernel::net::ReservedPort;
-use crate::kernel::procfs::{self, Stat, Vitals};
+use crate::kernel::procfs::{self, Stat, Times, Vitals};
 use crate::kernel::sockets::{self, Socket};
 use crate::kernel::wait::find_within;
 use crate::subject::program::{Program, Signal};
@@ -227,6 +228,11 @@ impl Proxy {
     /// What its threads do.
     pub fn vitals(&self) -> Vitals {
         procfs::vitals(&self.family(), false)
+    }
+
+    /// What its threads have had of processors so far, by their ids.
+    pub fn processor_times(&self) -> BTreeMap<i32, Times> {
+        procfs::processor_times(&self.family())
     }
 
     /// What its threads do, with memory and descriptors.

@@ -3,7 +3,8 @@
 //! We can trust a verdict if a relay that deserves it gets it, and no other relay does. So here is one
 //! relay, a loop like that of the steps, and each [`Fault`] is a small change to it. Search for the
 //! fault's name to see the change. Some of the names are no faults, and those must never be accused of
-//! anything: `None`, `Spill`, `MuteReset`, `SpeakHttp`, `SlowToConnect`, `Pool` and `LeaveAlone`.
+//! anything: `None`, `Spill`, `MuteReset`, `SpeakHttp`, `Tick`, `SlowToConnect`, `Pool`
+//! and `LeaveAlone`.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -74,6 +75,10 @@ pub enum Fault {
     StaleDescriptor,
     /// Asks to be woken when it can write although it has nothing to write, and so never sleeps.
     Spin,
+    /// Never sleeps while a client is connected and has sent nothing.
+    SpinUntilAsked,
+    /// Nothing: it looks around a hundred times a second.
+    Tick,
     /// Ends when the backend refuses a connection.
     ExitOnRefused,
     /// Leaves the client waiting when the backend refuses a connection.
@@ -268,8 +273,17 @@ impl Relay {
         }
     }
 
-    /// How long until a client that waits gets its connection to the backend.
+    /// How long until there is something to do without an event: a client that waits gets its connection
+    /// to the backend.
     fn until_the_next_is_due(&self) -> EpollTimeout {
+        let is_silent = |connection: &Connection| connection.ways[CLIENT].count == 0;
+        match self.fault {
+            Fault::SpinUntilAsked if self.connections.values().any(is_silent) => {
+                return EpollTimeout::ZERO;
+            }
+            Fault::Tick => return EpollTimeout::from(10u8),
+            _ => {}
+        }
         let Some((came, _)) = self.waiting.front() else { return EpollTimeout::NONE };
         // A millisecond more, because the timeout is rounded down.
         let left = DIALS_AFTER.saturating_sub(came.elapsed()) + Duration::from_millis(1);
@@ -481,8 +495,9 @@ impl Connection {
         if fault == Fault::SpeakHttp && way.count == 0 {
             lower_field_names(block);
         }
-        if from == BACKEND {
-            block = way.tamper(block, fault);
+        match from {
+            BACKEND => block = way.tamper(block, fault),
+            _ => way.count += count as u64,
         }
         // If bytes wait already, they go first. A write now would overtake them.
         let first = way.is_empty() || fault == Fault::Overtake;
