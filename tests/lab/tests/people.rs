@@ -217,14 +217,22 @@ struct Terminal {
     text: String,
 }
 
+fn end(slave: &OwnedFd) -> Stdio {
+    Stdio::from(slave.try_clone().expect("a descriptor"))
+}
+
 impl Terminal {
-    fn start(arguments: &[&str], rows: u16, columns: u16) -> Terminal {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    fn start(arguments: &[&str]) -> Terminal {
+        Terminal::with_stdout(arguments, end)
+    }
+
+    /// The same with another stdout, given the terminal.
+    fn with_stdout(arguments: &[&str], stdout: impl Fn(&OwnedFd) -> Stdio) -> Terminal {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).expect("a terminal");
-        let end = |slave: &OwnedFd| Stdio::from(slave.try_clone().expect("a descriptor"));
         let mut command = std::process::Command::new(LAB);
         command.args(arguments).env_remove("COLUMNS").env_remove("NO_COLOR").env("TERM", "xterm");
-        command.stdin(Stdio::null()).stdout(end(&pty.slave)).stderr(end(&pty.slave));
+        command.stdin(Stdio::null()).stdout(stdout(&pty.slave)).stderr(end(&pty.slave));
         let child = command.spawn().expect("the laboratory runs");
         // The command holds the other end, too.
         drop((command, pty.slave));
@@ -262,7 +270,7 @@ impl Terminal {
 #[test]
 fn a_terminal_shows_what_runs_and_in_the_end_only_what_came_out() {
     let proxy = ["check", "--only", "plain", "--only", "reset", "--"];
-    let mut terminal = Terminal::start(&[&proxy[..], &SOUND].concat(), 24, 80);
+    let mut terminal = Terminal::start(&[&proxy[..], &SOUND].concat());
     terminal.wait_for("lab: plain");
     let (text, status) = terminal.end();
     assert_eq!(status, Some(0), "{text:?}");
@@ -273,8 +281,16 @@ fn a_terminal_shows_what_runs_and_in_the_end_only_what_came_out() {
 }
 
 #[test]
+fn behind_a_pipe_nothing_is_drawn() {
+    let proxy = ["check", "--only", "plain", "--"];
+    let arguments = [&proxy[..], &SOUND].concat();
+    let (text, status) = Terminal::with_stdout(&arguments, |_| Stdio::piped()).end();
+    assert_eq!((text.as_str(), status), ("", Some(0)), "what `tee` writes would be torn");
+}
+
+#[test]
 fn when_it_is_interrupted_the_terminal_can_be_typed_in() {
-    let mut terminal = Terminal::start(&[&["check", "--"], &SOUND[..]].concat(), 24, 80);
+    let mut terminal = Terminal::start(&[&["check", "--"], &SOUND[..]].concat());
     terminal.wait_for("two-acts");
     let pid = Pid::from_raw(terminal.child.id() as i32);
     kill(pid, Signal::SIGINT).expect("it runs");
@@ -302,7 +318,7 @@ fn silent_server() -> String {
 
 #[test]
 fn a_client_that_stalls_counts_down() {
-    let (text, _) = Terminal::start(&["client", "--stall", "2", &silent_server()], 24, 80).end();
+    let (text, _) = Terminal::start(&["client", "--stall", "2", &silent_server()]).end();
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} is not in {text:?}"));
     let order = ["for 2 s more.", "for 1 s more.", "Did not read for 2 s."].map(at);
     assert!(order.is_sorted(), "{text:?}");

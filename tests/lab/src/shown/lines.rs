@@ -1,8 +1,10 @@
 //! Lines that fit the terminal: text is wrapped between words, and cut only where the rest can be had
 //! in another way.
 
+use std::fs::File;
 use std::io::{IsTerminal, stderr, stdout};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 
 use terminal_size::{Height, Width, terminal_size_of};
 use textwrap::core::display_width;
@@ -62,7 +64,7 @@ impl Columns {
         let columns = columns.min(indent + COMFORTABLE);
         let next = " ".repeat(indent);
         let options = options(columns).initial_indent(&first).subsequent_indent(&next);
-        // A line of the text that is empty stays empty.
+        // An empty line of the text has no indent.
         let lines = textwrap::wrap(text, options);
         lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
     }
@@ -145,9 +147,16 @@ pub fn height() -> Option<usize> {
     Some(lines.into())
 }
 
-/// Whether stderr goes to a terminal on which a line can be drawn again.
+/// Whether stderr goes to a terminal on which a line can be drawn again. Behind a pipe, `tee` or `less`
+/// may write to the same terminal, at times that we do not know: then nothing is drawn.
 pub fn can_redraw() -> bool {
-    stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stderr().is_terminal() && !is_dumb && !is_pipe(stdout())
+}
+
+fn is_pipe(stream: impl AsFd) -> bool {
+    let file = stream.as_fd().try_clone_to_owned().map(File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|it| it.file_type().is_fifo())
 }
 
 #[cfg(test)]
