@@ -236,7 +236,7 @@ fn show_matrix(jobs: usize, json: bool) -> Result<bool> {
         return Ok(deviations.is_empty());
     }
     let columns = Columns::of_stdout();
-    println!("\n{}", grid::grid(&Cells::of(&outcomes), columns));
+    println!("{}", grid::grid(&Cells::of(&outcomes), columns));
     for line in &deviations {
         println!("{}", columns.hang("!", 2, line));
     }

@@ -95,14 +95,18 @@ pub fn run(specs: &[Spec], jobs: usize, is_told: bool) -> Vec<Outcome> {
     }
     let progress = Progress::line(work.len());
     let begins = |experiment: &'static Experiment, spec: &Spec| progress.begins(experiment, spec);
-    matrix::run_watched(work, jobs, begins, |outcome| {
+    let outcomes = matrix::run_watched(work, jobs, begins, |outcome| {
         let Outcome { experiment, proxy, verdict, took_ms, .. } = outcome;
         progress.ends(proxy, experiment);
         if is_told {
             let word = word(verdict.kind, VERDICT);
             progress.print(&format!("{experiment:18}{proxy:18}{word}{took_ms:>6} ms\n"));
         }
-    })
+    });
+    if is_told {
+        progress.print("\n");
+    }
+    outcomes
 }
 
 /// Draws the table on the terminal, and fills it.
