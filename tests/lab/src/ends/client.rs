@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::poll::PollFlags;
 
 use crate::arrived::http::{End, Message};
+use crate::arrived::others::SHOWN;
 use crate::arrived::reading::{Evidence, Judge, Offsets, Reading};
 use crate::kernel::net::{self, Moved, Window};
 use crate::sent::coding::Owner;
@@ -28,9 +29,6 @@ pub struct Client {
 
 /// How much of what arrived is kept for the evidence, in bytes.
 const RECORD: usize = 32 << 20;
-
-/// Bytes of evidence on each side of a jump.
-const AROUND: u64 = 48;
 
 /// The most that one read takes, in bytes.
 const BLOCK: usize = 1 << 16;
@@ -214,8 +212,8 @@ impl Client {
                 .take(4)
                 .map(|jump| {
                     let at = jump.received_at as usize;
-                    let from = jump.received_at.saturating_sub(AROUND) as usize;
-                    let to = (at + AROUND as usize).min(self.record.len());
+                    let from = jump.received_at.saturating_sub(SHOWN as u64) as usize;
+                    let to = (at + SHOWN).min(self.record.len());
                     Evidence {
                         received_at: jump.received_at,
                         before: self.record[from..at].to_vec(),
