@@ -50,9 +50,17 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         response: Wire::response(Framing::Close, SHORT),
         acts: vec![Act::SendAll, Act::End, Act::Await(read.clone()), Act::ReadBody(enough.clone())],
     };
-    let routes = vec![whole.clone(), halves.clone(), early.clone(), small_page()];
+    let response = Wire::response(Framing::ContentLength, 100);
+    let with_more = Route {
+        target: "/with-more",
+        request: Wire::get_and_more("/with-more", 32),
+        response,
+        acts: vec![Act::SendAll, Act::ReadToEnd(Gate::new())],
+    };
+    let routes =
+        vec![whole.clone(), halves.clone(), early.clone(), with_more.clone(), small_page()];
     let mut rig = Rig::start(spec, routes, story)?;
-    let speaks_http = speaks_http(&mut rig)?;
+    let speaks_http = speaks_http(&mut rig, &with_more)?;
     let mut found = Found { speaks_http, ..Found::default() };
     found.client_ends(&mut rig, &whole, &gates[0], "right after its request")?;
     found.client_ends(&mut rig, &halves, &gates[1], "in mid-answer")?;
@@ -77,20 +85,40 @@ fn end_at_once(rig: &mut Rig, count: usize) -> Result<(), Halt> {
     clients.iter_mut().try_for_each(|client| rig.drain(client, FOREVER).map(|_| ()))
 }
 
-/// Whether the proxy writes heads of its own. If not, it passes on bytes.
-fn speaks_http(rig: &mut Rig) -> Result<bool, Halt> {
+/// Whether the proxy knows where a request ends. It does if it writes a head of its own, or if it does
+/// not pass on some bytes that a client sends behind its request.
+fn speaks_http(rig: &mut Rig, with_more: &Route) -> Result<bool, Halt> {
     let Some(transfer) = ask_for_small(rig)? else {
         return Err(rig.frozen("not even an ordinary request is answered").into());
     };
     if !transfer.reading.is_exact() {
         return Err(Verdict::of(vec![transfer]).into());
     }
-    let speaks_http = transfer.reading.offsets == Offsets::Body;
+    if transfer.reading.offsets == Offsets::Body {
+        rig.tell(
+            "An ordinary request first: the proxy writes a head of its own, so it speaks HTTP.",
+        );
+        return Ok(true);
+    }
+    let mut client = rig.client(Window::Default, with_more)?;
+    rig.drain(&mut client, FOREVER)?;
+    let all = client.sent();
+    let all_came = |backend: &Backend| newest_is(backend, with_more, |it| it.received == all);
+    let speaks_http = rig.pump(LULL, |backend| done_if(all_came(backend)))? == Ended::Still;
     rig.tell(match speaks_http {
-        true => "An ordinary request first: the proxy writes a head of its own, so it speaks HTTP.",
-        false => "An ordinary request first: the proxy passes on every byte as it is.",
+        true => "A request with some bytes behind it: the proxy does not pass those on, so it speaks HTTP.",
+        false => "A request with some bytes behind it: the proxy passes on every byte as it is.",
     });
     Ok(speaks_http)
+}
+
+/// Sends more of the request, and reads what there is of the response.
+fn send_and_read(client: &mut Client) -> Attempt {
+    let sent = rig::send(client);
+    match client.has_ended() || client.is_complete() {
+        false if rig::read(client, usize::MAX) == Attempt::Moved => Attempt::Moved,
+        _ => sent,
+    }
 }
 
 /// What came of the parts so far.
@@ -189,11 +217,13 @@ impl Found {
             return Ok(());
         }
         rig.tell("The client sends the rest, and the backend reads it.");
-        rig.pump(SETTLE, |_| rig::send(&mut client))?;
-        rig.pump(SETTLE, |_| rig::read(&mut client, usize::MAX))?;
+        rig.pump(SETTLE, |_| send_and_read(&mut client))?;
         read.open();
         let received = |backend: &Backend| newest_is(backend, route, |it| it.upload.is_some());
-        let sent = rig.pump(FOREVER, |backend| send_until(&mut client, || received(backend)))?;
+        let sent = rig.pump(FOREVER, |backend| match send_and_read(&mut client) {
+            Attempt::Moved => Attempt::Moved,
+            _ => done_if(received(backend)),
+        })?;
         if sent == Ended::Still {
             // Nothing moves any more: what has not come never will.
             enough.open();

@@ -138,6 +138,11 @@ impl Wire {
         Wire::new(Opening::Request("GET", path.into(), 0), Framing::Close, 0)
     }
 
+    /// The same, with so many bytes behind it that do not belong to it.
+    pub fn get_and_more(path: &str, more: u64) -> Wire {
+        Wire::new(Opening::Request("GET", path.into(), 0), Framing::Close, more)
+    }
+
     /// An HTTP request with `size` bytes of body.
     pub fn post(path: &str, size: u64) -> Wire {
         Wire::new(Opening::Request("POST", path.into(), size), Framing::ContentLength, size)
