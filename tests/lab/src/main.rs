@@ -348,6 +348,12 @@ fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
         }
         bail!(Usage(what));
     }
+    if !has("{") && ladder().step(&words[0]).is_some() {
+        let step = &words[0];
+        bail!(Usage(format!(
+            "{step} is a step, and nothing may follow it: options come before it"
+        )));
+    }
     for (address, port) in [("{listen}", "{listen_port}"), ("{backend}", "{backend_port}")] {
         if !has(address) && !has(port) {
             bail!(Usage(format!("the command has no {address} or {port} in it: {line}")));

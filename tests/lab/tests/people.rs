@@ -68,6 +68,10 @@ fn the_nearest_name_is_offered_for_a_wrong_one() {
             &["show", "03-dropped-write", "crowd"],
             "03-dropped-write is a step; the experiment comes",
         ),
+        (
+            &["check", "01-blocking", "--only", "crowd"],
+            "01-blocking is a step, and nothing may follow",
+        ),
         (&["show", "crowd", "./mine"], "any other proxy is a command with {listen} and {backend}"),
         (
             &["scoreboard", "ngnix-stream"],
