@@ -75,7 +75,7 @@ pub fn deviations(outcomes: &[Outcome]) -> Vec<String> {
         let Outcome { experiment, proxy, verdict, .. } = outcome;
         let expected = ladder().expected_of(outcome).filter(|it| !it.allows(verdict.kind))?;
         let (words, kind, what) = (expected.words(), verdict.kind, &verdict.sentence);
-        Some(format!("{proxy} in {experiment}: {kind}, and the book says {words}. {what}."))
+        Some(format!("{proxy} in {experiment}: {kind}; {what}. The book says {words}."))
     };
     outcomes.iter().filter_map(sentence).collect()
 }
