@@ -678,7 +678,8 @@ mod tests {
             let head = wire.head_len() as usize;
             // What arrives. Behind it: how much of that is not ours at most, and after how many bytes
             // it begins. Some bytes less may be counted, where they fit in both places.
-            let cases: [(&[&[u8]], usize, usize); 9] = [
+            let cut = head + 80_000;
+            let cases: [(&[&[u8]], usize, usize); 11] = [
                 // In the place of as many of ours, as a shared buffer would have it.
                 (&[&sent[..50_000], &theirs[50_000..60_000], &sent[60_000..]], 10_000, 50_000),
                 (&[&sent[..50_000], &theirs[20_003..30_003], &sent[60_000..]], 10_000, 50_000),
@@ -697,9 +698,14 @@ mod tests {
                     2 * (9_000 - head),
                     50_000,
                 ),
+                // Cut off where a line ends, as ours does at its end.
+                (&[&sent[..50_000], &theirs[50_000..cut]], cut - 50_000, 50_000),
+                // So many that our head has half come when the first of them are given up.
+                (&[&theirs[40_000..][..2 * MOST_UNPLACED - 50], &sent], 2 * MOST_UNPLACED - 50, 0),
             ];
             for (case, (arrived, most, at)) in cases.into_iter().enumerate() {
-                let got = judge(&wire, &arrived.concat());
+                let arrived = arrived.concat();
+                let got = judge(&wire, &arrived);
                 let what = format!("{framing:?}, case {case}: {:?}", got.crossings);
                 let owners: Vec<_> = got.crossings.iter().map(|crossing| crossing.whose).collect();
                 let whose = if case == 8 { vec![other, third] } else { vec![other] };
@@ -712,6 +718,8 @@ mod tests {
                 assert!(near.contains(&(got.crossings[0].received_at as usize)), "{what}");
                 // Each byte is accounted for, and nothing else is wrong.
                 assert_eq!(got.received + got.missing(), got.sent + got.crossed, "{what}");
+                assert_eq!(got.missing() == 0, arrived.len() > sent.len(), "{what}");
+                assert!(case != 9 || got.gaps[0].tail, "{what} {:?}", got.gaps);
                 let others = [got.reordered, got.repeated, got.altered, got.foreign];
                 assert_eq!(others, [0; 4], "{what}");
                 assert!(!got.is_exact());
