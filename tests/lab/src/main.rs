@@ -65,6 +65,9 @@ enum Task {
         /// The command is this step, changed: for the recording of the book's terminals
         #[arg(long, hide = true)]
         in_place_of: Option<String>,
+        /// Seconds that the command may take until it listens
+        #[arg(long, default_value_t = PATIENCE.as_secs())]
+        patience: u64,
         /// Its name, as in `list`
         experiment: String,
         /// A step, or a command with {listen} and {backend} in it
@@ -176,9 +179,9 @@ fn run(task: Task) -> Result<u8> {
             }
             Ok(0)
         }
-        Task::Show { in_place_of, experiment, proxy } => {
+        Task::Show { in_place_of, patience, experiment, proxy } => {
             let experiment = experiment_named(&experiment)?;
-            let spec = proxy_from(proxy, PATIENCE)?;
+            let spec = proxy_from(proxy, Duration::from_secs(patience))?;
             show(
                 experiment,
                 match &in_place_of {

@@ -40,9 +40,28 @@ fn a_program_that_goes_to_the_background_is_told_to_stay() {
 }
 
 #[test]
+fn a_program_that_listened_before_and_is_slower_now_is_not_judged() {
+    // It listens at its first start, and then not for a minute.
+    let directory = tempfile::tempdir().expect("a directory");
+    let marker = directory.path().join("started");
+    let script = format!(
+        "mkdir {} 2>/dev/null || exec sleep 60; exec {LAB} relay none {{listen}} {{backend}}",
+        marker.display()
+    );
+    let options = ["check", "--patience", "1", "--only", "plain", "--only", "lost-tail", "--"];
+    Command::new(LAB)
+        .args(options)
+        .args(["sh", "-c", &script])
+        .assert()
+        .code(3)
+        .stdout(contains("not judged").and(contains("--patience")).and(contains("absent").not()));
+}
+
+#[test]
 fn a_laboratory_that_cannot_go_on_does_not_pass_anybody() {
-    // Enough descriptors to begin, and too few for twenty clients and their backend. The relay has more.
-    for few in [24, 30, 40] {
+    // Enough descriptors to begin, and too few for twenty clients. The relay has more. With a few more than
+    // that it could go well: a backend that has sent everything gives its descriptor back.
+    for few in [20, 24, 28] {
         let script = format!(
             "ulimit -Sn {few}; exec {LAB} check --only crowd -- \
              sh -c 'ulimit -Sn 512; exec {LAB} relay none {{listen}} {{backend}}'"

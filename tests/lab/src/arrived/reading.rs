@@ -103,9 +103,10 @@ impl Judge {
         // If the head arrived as it was sent, the proxy passes on bytes and the stream counts. If not,
         // it writes a head of its own and only the body counts. It may also keep the head and cut the
         // body into other chunks: then the body is whole although the stream is not.
-        let verbatim = stream.segments.first().is_some_and(|first| {
-            first.start == 0 && first.len >= self.wire.head_len().min(sent).max(1)
-        });
+        let head = self.wire.head_len().min(sent).max(1);
+        let starts = stream.segments.first().is_some_and(|it| it.start == 0 && it.len >= head);
+        // A field may have been put into the head, before or between those that were sent.
+        let verbatim = starts && stream.jumps.iter().all(|jump| jump.received_at >= head);
         let reframed = reached == Reached::Complete && body.is_exact();
         let by_stream = verbatim && (!reframed || stream.is_exact()) || stream.received == 0;
         let (damage, offsets) =
@@ -147,6 +148,23 @@ mod tests {
             arrived.extend(b"0\r\n\r\n");
             let reading = judge(&wire, &arrived, End::Open);
             assert!(reading.is_exact(), "{reading:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_the_proxy_adds_to_the_head_is_no_damage_where_the_page_is_cut_either() {
+        let wire = Wire::response(Framing::Chunked, 200_000);
+        let sent = wire.head_len() + 3 * crate::sent::wire::stride();
+        let bytes = wire.bytes()[..sent as usize].to_vec();
+        let head = String::from_utf8(bytes[..wire.head_len() as usize].to_vec()).unwrap();
+        for last in ["Connection: close", "Content-Type"] {
+            let at = head.find(last).expect("the head has that field");
+            let arrived = [&bytes[..at], b"Via: 1.1 somebody\r\n", &bytes[at..]].concat();
+            let mut judge = Judge::new(&wire, Message::Response);
+            judge.push(&arrived);
+            let reading = judge.finish(sent, End::Reset);
+            assert_eq!(reading.offsets, Offsets::Body);
+            assert_eq!((reading.damage.foreign, reading.damage.missing()), (0, 0), "{reading:?}");
         }
     }
 

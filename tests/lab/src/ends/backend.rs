@@ -328,6 +328,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             Err(error) => {
                 // The connection stays in the queue, so trying again would fail again, and at once.
                 *shared.failure.lock() = Some(error);
+                // The listener stays open: if it went, those in the queue would be reset, and the proxy
+                // might reset a client before anybody has asked for the failure.
+                while !shared.stop.is_open() {
+                    wait(None, &[&shared.stop]);
+                }
                 return;
             }
         };

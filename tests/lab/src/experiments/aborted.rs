@@ -9,13 +9,14 @@ pub const EXPERIMENT: Experiment = Experiment {
         connection (a close(2) with SO_LINGER 0). One page is chunked, and what is sent of it is a number \
         of whole chunks. The end of the other is told by closing the connection. Then another client \
         asks for a small page.",
-    finds: "A proxy that makes up the end that never came: it sends the last chunk by itself, or a \
-        length that fits what it has. And one that leaves the client waiting, or does not live through \
-        it. What the backend sent just before its reset need not arrive.",
+    finds: "A proxy that turns the reset into an end: it makes up the last chunk or a length that fits what \
+        it has, or it closes in good order where closing is the end. And one that leaves the client \
+        waiting, or does not live through it. What the backend sent just before its reset need not \
+        arrive.",
     meaning: "Half a file is taken for a whole one, and nobody notices. Where closing the connection is \
-        the end, a proxy could pass on the reset. Envoy does, but most relays, nginx and HAProxy \
-        among them, close in good order, and half a page looks whole: that is a note. A server that \
-        sends a length or chunks is safe from it.",
+        the end, a proxy has to pass on the reset, by SO_LINGER 0 and close(2), and few do. A server that \
+        sends a length or chunks is safe from those that close in good order, but not from those that \
+        make up an end.",
     judges: &[Matter::Responses, Matter::Survival],
     run,
 };
@@ -46,20 +47,23 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let mut routes: Vec<Route> = pages.iter().map(|(route, ..)| route.clone()).collect();
     routes.push(small_page());
     let mut rig = Rig::start(spec, routes, story)?;
-    let mut plain_end = false;
     let mut transfers = vec![];
     for (route, sent, gate) in &pages {
         let (told, transfer) = break_off(&mut rig, route, *sent, gate)?;
-        plain_end |= matches!(told, Told::PlainEnd);
-        if matches!(told, Told::MadeUp) {
-            let got = thousands(transfer.reading.damage.received);
-            let all = thousands(route.response.body_len());
-            let what = format!(
-                "the backend broke off, and the proxy made up an end: the client takes {got} bytes for a page of {all}"
-            );
-            return rig.conclude(Verdict::new(Kind::Truncated, what).with(vec![transfer]));
-        }
-        transfers.push(transfer);
+        let got = thousands(transfer.reading.damage.received);
+        let all = thousands(route.response.body_len());
+        let what = match told {
+            Told::Broken => {
+                transfers.push(transfer);
+                continue;
+            }
+            Told::MadeUp => "the backend broke off, and the proxy made up an end",
+            Told::PlainEnd => {
+                "the backend reset its connection, and the proxy closes the client's in good order, which is the end of such a page"
+            }
+        };
+        let what = format!("{what}: the client takes {got} bytes for a page of {all}");
+        return rig.conclude(Verdict::new(Kind::Truncated, what).with(vec![transfer]));
     }
     let Some(transfer) = ask_for_small(&mut rig)? else {
         let what = "after the backend has reset two connections, the next client is not answered";
@@ -68,13 +72,10 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let mut verdict = Verdict::of(vec![transfer]);
     if verdict.kind == Kind::Exact {
         transfers.extend(verdict.transfers);
-        verdict = match plain_end {
-            false => Verdict::new(Kind::Exact, "the client could tell each time, and the next one is served"),
-            true => Verdict::new(
-                Kind::Noted,
-                "a reset by the backend becomes an ordinary end: half a page that has no length and no chunks looks whole",
-            ),
-        }
+        verdict = Verdict::new(
+            Kind::Exact,
+            "the client could tell each time, and the next one is served",
+        )
         .with(transfers);
     }
     rig.conclude(verdict)

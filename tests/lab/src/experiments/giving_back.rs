@@ -143,7 +143,8 @@ fn judge(samples: &[Sample], what: &str) -> Kept {
     let counted = last.connections - first.connections;
     let memory = last.memory_kib.saturating_sub(first.memory_kib);
     let (rise, each) = (size(memory * 1024), size(memory * 1024 / counted.max(1) as u64));
-    let by_memory = |limit| rises(samples, limit, |it| it.memory_kib as f64);
+    // A leak grows to the end.
+    let by_memory = |limit| !is_quiet(samples) && rises(samples, limit, |it| it.memory_kib as f64);
     let mut kept = Kept { connections: last.connections, ..Kept::default() };
     if rises(samples, LEAK_DESCRIPTORS, |it| it.descriptors as f64) {
         let more = last.descriptors - first.descriptors;
@@ -178,14 +179,18 @@ fn is_clear(samples: &[Sample]) -> bool {
         return false;
     }
     let (first, last) = (samples[0], samples[samples.len() - 1]);
-    let then = samples[samples.len() - 1 - QUIET];
-    let grown = last.memory_kib.saturating_sub(then.memory_kib) as f64;
-    let kept_any = last.descriptors > then.descriptors || last.tasks > then.tasks;
-    let is_quiet = !kept_any && grown < SUSPECT_KIB * (last.connections - then.connections) as f64;
     let may_leak_memory = rises(samples, LEAK_KIB, |it| it.memory_kib as f64);
     let is_sure = last.memory_kib.saturating_sub(first.memory_kib) >= SURE_KIB;
     let enough = last.connections >= if may_leak_memory && !is_sure { MOST } else { ENOUGH };
-    is_quiet || enough
+    is_quiet(samples) || enough
+}
+
+/// Whether the last windows cost nothing.
+fn is_quiet(samples: &[Sample]) -> bool {
+    let [then, .., last] = samples[samples.len().saturating_sub(1 + QUIET)..] else { return false };
+    let grown = last.memory_kib.saturating_sub(then.memory_kib) as f64;
+    let kept_any = last.descriptors > then.descriptors || last.tasks > then.tasks;
+    !kept_any && grown < SUSPECT_KIB * (last.connections - then.connections) as f64
 }
 
 /// Whether something rises by `limit` with each connection: from the first sample on, in the second half

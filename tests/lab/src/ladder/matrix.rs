@@ -5,7 +5,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use crate::arrived::verdict::Kind;
+use crate::arrived::verdict::{Kind, Verdict};
 use crate::experiments::{self, Experiment, Outcome};
 use crate::subject::proxy::Spec;
 
@@ -68,7 +68,8 @@ pub fn run_watched(
 }
 
 /// The same for a single proxy that may never listen. If it does not in the first experiment, the
-/// others get the same verdict, and we do not wait for it again.
+/// others get the same verdict, and we do not wait for it again. If it does there and not in a later one,
+/// that one has not been judged: the machine may be busy, or an earlier start of the proxy left something.
 pub fn run_all_if_present(
     mut work: Vec<(&'static Experiment, Spec)>,
     jobs: usize,
@@ -83,9 +84,30 @@ pub fn run_all_if_present(
             took_ms: 0,
             ..first.clone()
         })),
-        None => outcomes.extend(run_watched(rest, jobs, begins, finished)),
+        None => outcomes.extend(in_parallel(
+            rest,
+            jobs,
+            |(experiment, spec)| {
+                begins(experiment, &spec);
+                not_absent_now(experiment.run(&spec))
+            },
+            finished,
+        )),
     }
     outcomes
+}
+
+/// What a proxy that has listened before came to. It cannot be absent.
+fn not_absent_now(outcome: Outcome) -> Outcome {
+    if outcome.verdict.kind != Kind::Absent {
+        return outcome;
+    }
+    let why = &outcome.verdict.sentence;
+    let verdict = Verdict::new(
+        Kind::NotJudged,
+        format!("in another experiment it listened, but here {why}; --patience gives it longer"),
+    );
+    Outcome { answer: verdict.answer(), verdict, ..outcome }
 }
 
 /// Every experiment for each of these proxies.

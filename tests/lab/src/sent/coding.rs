@@ -75,6 +75,13 @@ impl From<Owner> for String {
 /// places, one in 3,833 has; the aligner does not rely on one cell alone.
 const PRIME: u64 = 3833;
 
+/// How much the check grows from cell to cell. It is [`PRIME`] divided by the golden ratio: that spreads
+/// neighbors widely (Knuth, The Art of Computer Programming 3, section 6.4), so that you see at a glance
+/// that they differ.
+const FACTOR: u64 = 2369;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The cells of one owner.
@@ -92,20 +99,35 @@ impl Cells {
 
     /// The one that starts at `offset`, which must be a multiple of [`CELL`] below 2⁴⁰ (ten digits).
     fn at(self, offset: u64) -> [u8; CELL] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut bytes = [b' '; CELL];
         for (place, pair) in bytes[..10].chunks_exact_mut(2).rev().enumerate() {
             let byte = (offset >> (8 * place)) as usize & 255;
             pair.copy_from_slice(&[DIGITS[byte >> 4], DIGITS[byte & 15]]);
         }
         bytes[11..13].copy_from_slice(&self.owner);
-        // The factor is PRIME divided by the golden ratio: that spreads neighbors widely (Knuth, The
-        // Art of Computer Programming 3, section 6.4), so that you see at a glance that they differ.
-        let check = ((offset / CELL as u64 + 1) * 2369 + self.check) % PRIME;
-        bytes[13] = LETTERS[(check / 62) as usize];
-        bytes[14] = LETTERS[(check % 62) as usize];
+        let check = ((offset / CELL as u64 + 1) * FACTOR + self.check) % PRIME;
+        bytes[13..15]
+            .copy_from_slice(&[LETTERS[check as usize / 62], LETTERS[check as usize % 62]]);
         bytes[15] = b'\n';
         bytes
+    }
+
+    /// Writes those from `offset` on, up to the end of the buffer, where the last may be cut off.
+    fn write(self, mut offset: u64, buffer: &mut [u8]) {
+        // Of sixteen neighbors only one digit and the check differ. We write hundreds of MiB, so that counts.
+        let mut bytes = self.at(offset);
+        let mut check = ((offset / CELL as u64 + 1) * FACTOR + self.check) % PRIME;
+        for part in buffer.chunks_mut(CELL) {
+            part.copy_from_slice(&bytes[..part.len()]);
+            offset += CELL as u64;
+            check = (check + FACTOR) % PRIME;
+            if offset.is_multiple_of(16 * CELL as u64) {
+                bytes = self.at(offset);
+            }
+            bytes[8] = DIGITS[(offset / CELL as u64) as usize & 15];
+            bytes[13] = LETTERS[check as usize / 62];
+            bytes[14] = LETTERS[check as usize % 62];
+        }
     }
 }
 
@@ -113,14 +135,11 @@ impl Cells {
 pub fn fill(owner: Owner, offset: u64, buffer: &mut [u8]) {
     let cells = Cells::of(owner);
     let within = (offset % CELL as u64) as usize;
-    let mut next = offset - within as u64;
     let first = (CELL - within).min(buffer.len());
     let (head, rest) = buffer.split_at_mut(first);
-    head.copy_from_slice(&cells.at(next)[within..within + first]);
-    for part in rest.chunks_mut(CELL) {
-        next += CELL as u64;
-        part.copy_from_slice(&cells.at(next)[..part.len()]);
-    }
+    let begun = offset - within as u64;
+    head.copy_from_slice(&cells.at(begun)[within..within + first]);
+    cells.write(begun + CELL as u64, rest);
 }
 
 /// What a cell says of itself.

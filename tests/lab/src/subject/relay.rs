@@ -3,8 +3,8 @@
 //! We can trust a verdict if a relay that deserves it gets it, and no other relay does. So here is one
 //! relay, a loop like that of the steps, and each [`Fault`] is a small change to it. Search for the
 //! fault's name to see the change. Some of the names are no faults, and those must never be accused of
-//! anything: `None`, `Spill`, `MuteReset`, `SpeakHttp`, `Tick`, `SlowToConnect`, `Pool`
-//! and `LeaveAlone`.
+//! anything: `None`, `Spill`, `SpeakHttp`, `Tick`, `SlowToConnect`, `Pool` and
+//! `LeaveAlone`.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -32,6 +32,8 @@ pub enum Fault {
     None,
     /// Loses nothing, but keeps what it cannot write in memory, without a bound.
     Unbounded,
+    /// The same, but only with what goes to the backend.
+    UnboundedUpload,
     /// Nothing: it keeps what it cannot write in a temporary file.
     Spill,
     /// Does not look at how much was written, and forgets the rest of the block.
@@ -87,7 +89,7 @@ pub enum Fault {
     EndBoth,
     /// Sends the last chunk by itself when the backend resets its connection.
     MakeUpEnd,
-    /// Nothing: when one end resets its connection, it closes the other in good order.
+    /// When one end resets its connection, closes the other in good order.
     MuteReset,
     /// Nothing: it takes an end for the end of both, but it writes heads of its own, and a proxy that
     /// speaks HTTP may do so.
@@ -105,10 +107,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it stops reading when much waits to be written. Some faults must not: bytes that are
-    /// never kept waiting cannot be overtaken, for example, or be lost at the end.
-    fn holds_back(self) -> bool {
+    /// Whether it stops reading from that end when much waits to be written. Some faults must not: bytes
+    /// that are never kept waiting cannot be overtaken, for example, or be lost at the end.
+    fn holds_back(self, from: usize) -> bool {
         use Fault::*;
+        if self == UnboundedUpload {
+            return from == BACKEND;
+        }
         !matches!(self, Unbounded | Spill | LoseTail | Overtake | NeverFlush | LeakMemory)
     }
 }
@@ -458,7 +463,9 @@ impl Connection {
     /// level-triggered, so if there is more to read it wakes us again.
     fn pass_on(&mut self, from: usize, ready: EpollFlags, fault: Fault) -> Result<Flow> {
         let to = 1 - from;
-        if !ready.intersects(ready_for(EpollFlags::EPOLLIN)) || !self.ways[from].has_room(fault) {
+        if !ready.intersects(ready_for(EpollFlags::EPOLLIN))
+            || !self.ways[from].has_room(from, fault)
+        {
             return Ok(Flow::Open);
         }
         let mut block = [0; BLOCK];
@@ -567,7 +574,7 @@ impl Connection {
         for (end, socket) in self.sockets.iter().enumerate() {
             let (from_it, to_it) = (&self.ways[end], &self.ways[1 - end]);
             let mut wanted = EpollFlags::empty();
-            wanted.set(EpollFlags::EPOLLIN, from_it.has_room(fault));
+            wanted.set(EpollFlags::EPOLLIN, from_it.has_room(end, fault));
             wanted.set(EpollFlags::EPOLLRDHUP, fault == Fault::OneReadAtEnd && !from_it.ended);
             let writes = !to_it.is_empty() && fault != Fault::NeverFlush;
             wanted.set(EpollFlags::EPOLLOUT, writes || fault == Fault::Spin);
@@ -615,10 +622,10 @@ impl Way {
     }
 
     /// Whether more may be read.
-    fn has_room(&self, fault: Fault) -> bool {
+    fn has_room(&self, from: usize, fault: Fault) -> bool {
         let stuck = fault == Fault::NeverResume && self.was_full;
         let limit = if fault == Fault::OneWriteAtEnd { SMALL_LIMIT } else { LIMIT };
-        !self.ended && !stuck && (self.waiting.len() < limit || !fault.holds_back())
+        !self.ended && !stuck && (self.waiting.len() < limit || !fault.holds_back(from))
     }
 
     /// Keeps bytes until they can be written, after all others.
