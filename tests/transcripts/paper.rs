@@ -48,9 +48,9 @@ const MASKS: &[(&str, Times, &[&str])] = &[
     // A loss may be one gap or several, in any chunk: after a first refusal the kernel may take a little
     // more. And curl has two answers to a hole: mostly 56, but 18 if its count ends at a line feed of
     // the page.
-    ("gaps", Once, &["hole: *; curl: *"]),
-    ("gaps", Once, &["swallowed: *; curl: *"]),
-    ("gaps", Once, &["truncated: *; curl: (#) transfer closed with outstanding read data remaining*"]),
+    ("gaps", Once, &["hole: *; curl would say: *"]),
+    ("gaps", Once, &["swallowed: *; curl would say: *"]),
+    ("gaps", Once, &["truncated: *; curl would say: (#) transfer closed with outstanding read data remaining*"]),
     ("gaps", Once, &[
         "curl would say: curl: (#) Malformed encoding found in chunked-encoding",
         "curl would say: curl: (#) transfer closed with outstanding read data remaining",

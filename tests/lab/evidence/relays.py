@@ -152,6 +152,21 @@ http {{
     return [need("nginx"), "-p", directory, "-e", "stderr", "-c", config]
 
 
+PROXIES = pathlib.Path(__file__).resolve().parent.parent / "proxies"
+
+
+def of_the_table(name):
+    """As the table of the book has it: by its script in tests/lab/proxies, which has its files in that directory."""
+    return lambda listen, back, directory: ["env", f"LAB_SCRATCH={directory}", PROXIES / name, f"127.0.0.1:{listen}",
+                                            f"127.0.0.1:{back}"]
+
+
+def version_in_the_table(name):
+    """What that script says of the program. None: it is not installed."""
+    out = subprocess.run([PROXIES / name, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return out.stdout.strip() if out.returncode == 0 else None
+
+
 def in_directory(relay):
     """The same without the directory: one is made, and removed at the end."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="evidence-"))

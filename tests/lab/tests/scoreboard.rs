@@ -6,7 +6,9 @@ use std::path::Path;
 
 use assert_cmd::assert::Assert;
 use lab::arrived::verdict::{Answer, Kind};
-use lab::scoreboard::record::{Record, machine};
+use lab::experiments;
+use lab::scoreboard::record::{FILE, Record, machine};
+use lab::scoreboard::{Candidate, SCRIPTS};
 
 mod scripts;
 
@@ -31,8 +33,8 @@ fn one_table_has_every_program_and_says_what_is_missing() {
     let scripts = Scripts::new().relay("good", "none").relay("bad", "swallow-chunk").missing("no");
     let text = stdout(&scripts.run(&quick(&[])).code(0));
     for line in [
-        "bad                     1 fault",
-        "good                    1 sound",
+        "bad                       1 fault",
+        "good                      1 sound",
         "bad   1.0   X",
         "good  1.0   ·",
         "bad 1.0: 1 fault",
@@ -104,6 +106,21 @@ fn a_record_is_compared_by_its_answers_and_verdicts() {
     let unknown = text.replace("\"name\":\"good\"", "\"name\":\"goods\"");
     let said = stdout(&compare(&unknown, &[]).code(1));
     assert!(said.contains("! good in lost-tail: exact, and the record says nothing."), "{said}");
+}
+
+#[test]
+fn the_record_has_every_program_and_every_experiment() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let record = Record::read(&root.join(FILE)).unwrap();
+    for candidate in Candidate::all(&root.join(SCRIPTS)).unwrap() {
+        let name = &candidate.name;
+        let anew = format!("cargo lab scoreboard {name} --record {FILE}");
+        let entry = record.entry(name).unwrap_or_else(|| panic!("not recorded: {anew}"));
+        assert_eq!(entry.what, candidate.what, "{anew}");
+        let said: Vec<&str> = entry.scores.iter().map(|score| &*score.experiment).collect();
+        let asked: Vec<&str> = experiments::ALL.iter().map(|experiment| experiment.name).collect();
+        assert_eq!(said, asked, "{anew}");
+    }
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn grade(options: &Options, plan: &Plan, experiments: &[&'static Experiment]) ->
                 continue;
             }
             Err(error) => {
-                say(format!("{name:24}could not be asked for its version"));
+                say(format!("{name:26}could not be asked for its version"));
                 results.failed.push(absentee(format!("{error:#}")));
                 continue;
             }
@@ -155,11 +155,11 @@ fn grade(options: &Options, plan: &Plan, experiments: &[&'static Experiment]) ->
         });
         let entry = Entry::of(candidate, &program, &version, &outcomes)?;
         if entry.is_absent() {
-            say(format!("{name:24}did not start"));
+            say(format!("{name:26}did not start"));
             let why = entry.scores.first().map(|score| score.sentence.clone());
             results.failed.push(absentee(why.unwrap_or_default()));
         } else {
-            say(format!("{name:24}{}", summary(&entry)));
+            say(format!("{name:26}{}", summary(&entry)));
             // Now, and not at the end: all of them take a quarter of an hour.
             options.record.iter().try_for_each(|file| record(file, &entry, plan))?;
             results.programs.push(entry);
