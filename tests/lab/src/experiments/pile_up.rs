@@ -46,7 +46,7 @@ struct Piled {
     inside: u64,
     /// How much its memory had grown, in bytes.
     grown: u64,
-    /// How much the files had grown that it holds open, in bytes.
+    /// How much its files had grown, in bytes.
     in_files: u64,
     /// Whether its memory was still growing in the end.
     rising: bool,
@@ -113,10 +113,10 @@ fn newest(backend: &Backend) -> Progress {
     backend.asked_for(TARGET).pop().expect("it was asked for at the beginning")
 }
 
-/// Bytes in the memory of the proxy, and in the files that it holds open.
+/// Bytes in the memory of the proxy, and in its files.
 fn stored(rig: &Rig) -> [u64; 2] {
     let memory = rig.proxy.full_vitals().memory_kib * 1024;
-    [memory, procfs::file_bytes(&rig.proxy.family())]
+    [memory, rig.proxy.file_bytes()]
 }
 
 /// How far a transfer has come that nobody takes at its other end.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::libc;
@@ -143,15 +144,28 @@ pub fn holder_of(inode: u64) -> Option<Stat> {
 }
 
 /// The bytes on disk of the files that these processes hold open, also of those that have no name any
-/// more.
-pub fn file_bytes(pids: &[i32]) -> u64 {
+/// more, and of all files below `directory`, which they may have closed.
+pub fn file_bytes(pids: &[i32], directory: Option<&Path>) -> u64 {
     let mut seen = HashSet::new();
     let mut total = 0;
+    let mut add = |file: fs::Metadata| {
+        if file.is_file() && seen.insert((file.dev(), file.ino())) {
+            total += file.blocks() * 512;
+        }
+    };
+    let entries = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten();
     for pid in pids {
-        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let Ok(file) = fs::metadata(entry.path()) else { continue };
-            if file.is_file() && seen.insert((file.dev(), file.ino())) {
-                total += file.blocks() * 512;
+        let descriptors = PathBuf::from(format!("/proc/{pid}/fd"));
+        entries(&descriptors).flat_map(|entry| fs::metadata(entry.path())).for_each(&mut add);
+    }
+    let mut directories: Vec<PathBuf> = directory.into_iter().map(Path::to_owned).collect();
+    while let Some(directory) = directories.pop() {
+        // A link is not followed: it may lead anywhere.
+        for (entry, file) in entries(&directory).flat_map(|it| it.metadata().map(|file| (it, file)))
+        {
+            match file.is_dir() {
+                true => directories.push(entry.path()),
+                false => add(file),
             }
         }
     }

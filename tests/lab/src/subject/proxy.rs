@@ -60,7 +60,7 @@ pub struct Proxy {
     family: Mutex<Family>,
     _port: Option<ReservedPort>,
     /// Removed when the program has ended: fields are dropped in their order.
-    _scratch: Option<TempDir>,
+    scratch: Option<TempDir>,
 }
 
 /// The environment variable that names a directory for the files of a program that is no step. It is made
@@ -102,7 +102,7 @@ impl Proxy {
         let now = Instant::now();
         let members = vec![program.pid()];
         let family = Mutex::new(Family { searched: now, asked: now, members });
-        let mut proxy = Proxy { program, address: listen, family, _port: port, _scratch: scratch };
+        let mut proxy = Proxy { program, address: listen, family, _port: port, scratch };
         proxy.wait_until_listening(spec)?;
         proxy.adopt_listener();
         Ok(proxy)
@@ -228,6 +228,11 @@ impl Proxy {
     /// What its threads do.
     pub fn vitals(&self) -> Vitals {
         procfs::vitals(&self.family(), false)
+    }
+
+    /// The bytes in the files that it holds open, and in its directory.
+    pub fn file_bytes(&self) -> u64 {
+        procfs::file_bytes(&self.family(), self.scratch.as_ref().map(TempDir::path))
     }
 
     /// What its threads have had of processors so far, by their ids.
