@@ -56,7 +56,7 @@ def pen(listen, back, directory):
 
 
 def ncat(listen, back, directory):
-    """The example of ncat's manual page, with the descriptors closed that would hide the end (see ncat-no-end)."""
+    """The example of ncat's manual page, with the descriptors closed that would hide the end (see no-end)."""
     return ["ncat", "-l", "127.0.0.1", listen, "--keep-open", "--sh-exec",
             f"exec ncat 127.0.0.1 {back} 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-"]
 
@@ -100,22 +100,6 @@ connect = 127.0.0.1:{back}
 cert = {both}
 """)
     return [need("stunnel", "stunnel4"), config]
-
-
-def haproxy(listen, back, directory):
-    config = directory / "haproxy.cfg"
-    config.write_text(f"""defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-frontend front
-    bind 127.0.0.1:{listen}
-    default_backend back
-backend back
-    server only 127.0.0.1:{back}
-""")
-    return [need("haproxy"), "-db", "-f", config]
 
 
 def nginx(listen, back, directory, more=""):
