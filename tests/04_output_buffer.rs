@@ -44,13 +44,13 @@ fn ns_per_byte(pending: u64) -> f64 {
     let page = Wire::response(Framing::ContentLength, pending + taken);
     let route = Route::simple("/page", page.clone());
     let mut rig = rig(STEP, std::slice::from_ref(&route));
-    let before = rig.proxy.vitals().cpu_ns;
+    let before = rig.proxy.vitals().cpu_ns();
     let mut client = rig.client(Window::Default, &route).expect("it takes the request");
     rig.until_asked(&route).expect("the backend is asked");
     rig.settle().expect("it comes to rest");
     let ended = rig.drain(&mut client, FOREVER).expect("it lives");
     rig.settle().expect("it comes to rest");
-    let spent = rig.proxy.vitals().cpu_ns - before;
+    let spent = rig.proxy.vitals().cpu_ns() - before;
     let transfer = rig.judge(client, ended).expect("it comes to an end");
     assert!(transfer.reading.is_exact());
     spent as f64 / page.len() as f64

@@ -290,7 +290,7 @@ impl Stage<'_> {
         let mut watch = Watch::default();
         let is_still = || {
             let vitals = procfs::vitals(&pids, false);
-            let counters = vec![vitals.cpu_ns];
+            let counters = vec![vitals.cpu_ns()];
             watch.look(SETTLE.at_least, &vitals, counters, false, || self.sockets()) == Look::Still
         };
         in_time(is_still, "something moves all the time")

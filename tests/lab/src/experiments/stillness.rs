@@ -22,6 +22,7 @@
 //! the count begins anew. It also does if bytes are on their way, or if an acknowledgment may be on its
 //! way, because until it comes the same bytes are in the queues of both ends.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::kernel::procfs::{self, Vitals};
@@ -36,7 +37,7 @@ const LOOKS: u32 = 6;
 /// Linux allows (`TCP_DELACK_MAX` in `include/net/tcp.h`).
 const ACKNOWLEDGED: Duration = Duration::from_millis(400);
 
-/// So much processor time while nothing moves is called spinning, in nanoseconds.
+/// So much processor time of one thread while nothing moves is called spinning, in nanoseconds.
 const SPIN_NS: u64 = 300_000_000;
 
 /// What a look has found.
@@ -56,8 +57,8 @@ pub struct Watch {
     counters: Vec<u64>,
     /// Since when sockets and counters are the same.
     same_since: Instant,
-    /// The proxy's processor time at that moment.
-    cpu_ns_then: u64,
+    /// What each thread of the proxy had had of processors at that moment, in nanoseconds.
+    used_ns_then: BTreeMap<i32, u64>,
     /// How many looks in a row, since then, have found every thread asleep.
     quiet_looks: u32,
     /// All looks so far.
@@ -71,7 +72,7 @@ impl Default for Watch {
             sockets: vec![],
             counters: vec![],
             same_since: Instant::now(),
-            cpu_ns_then: 0,
+            used_ns_then: BTreeMap::new(),
             quiet_looks: 0,
             looks: 0,
         }
@@ -90,9 +91,9 @@ impl Watch {
         self.same_since.elapsed()
     }
 
-    fn changed(&mut self, now: Instant, cpu_ns: u64) {
+    fn changed(&mut self, now: Instant, vitals: &Vitals) {
         self.same_since = now;
-        self.cpu_ns_then = cpu_ns;
+        self.used_ns_then = vitals.used_ns.clone();
         self.quiet_looks = 0;
     }
 
@@ -111,7 +112,7 @@ impl Watch {
         let now = Instant::now();
         if counters != self.counters {
             self.counters = counters;
-            self.changed(now, vitals.cpu_ns);
+            self.changed(now, vitals);
         }
         if vitals.running || is_busy {
             self.quiet_looks = 0;
@@ -134,11 +135,16 @@ impl Watch {
         let ack_may_come =
             unchanged_for < ACKNOWLEDGED && self.sockets.iter().any(|socket| socket.awaits_ack);
         if !same {
-            self.changed(now, vitals.cpu_ns);
+            self.changed(now, vitals);
         } else if sockets::in_flight(&self.sockets) || ack_may_come {
             self.quiet_looks = 0;
         }
-        let spent = vitals.cpu_ns.saturating_sub(self.cpu_ns_then);
+        // The busiest thread. A proxy that starts a process for each connection may use a lot of time in
+        // all, and no loop runs in vain.
+        let since = |(thread, now): (&i32, &u64)| {
+            now.saturating_sub(self.used_ns_then.get(thread).copied().unwrap_or(0))
+        };
+        let spent = vitals.used_ns.iter().map(since).max().unwrap_or(0);
         match due && self.quiet_looks > 0 {
             _ if spent > SPIN_NS => Look::Spinning(spent),
             true => Look::Still,

@@ -21,12 +21,19 @@ pub struct Vitals {
     pub running: bool,
     /// Every thread is stopped by a signal.
     pub stopped: bool,
-    /// Processor time of all living threads, in nanoseconds.
-    pub cpu_ns: u64,
+    /// Processor time of each living thread, in nanoseconds.
+    pub used_ns: BTreeMap<i32, u64>,
     /// Resident memory in KiB.
     pub memory_kib: u64,
     /// Open descriptors.
     pub descriptors: usize,
+}
+
+impl Vitals {
+    /// Processor time of all living threads, in nanoseconds.
+    pub fn cpu_ns(&self) -> u64 {
+        self.used_ns.values().sum()
+    }
 }
 
 /// All processes.
@@ -108,7 +115,8 @@ pub fn vitals(pids: &[i32], thoroughly: bool) -> Vitals {
             let Ok(stat) = thread.stat() else { continue };
             vitals.running |= matches!(stat.state, 'R' | 'D');
             vitals.stopped &= matches!(stat.state, 'T' | 't' | 'Z');
-            vitals.cpu_ns += thread.schedstat().map_or(0, |times| times.sum_exec_runtime);
+            let used_ns = thread.schedstat().map_or(0, |times| times.sum_exec_runtime);
+            vitals.used_ns.insert(thread.tid, used_ns);
         }
         if thoroughly {
             let memory = process.status().map(|status| [status.rssanon, status.rssshmem]);
@@ -301,6 +309,6 @@ mod tests {
         let pid = std::process::id() as i32;
         let vitals = vitals(&[pid], true);
         assert!(vitals.running && !vitals.stopped);
-        assert!(vitals.cpu_ns > 0 && vitals.memory_kib > 0 && vitals.descriptors >= 3);
+        assert!(vitals.cpu_ns() > 0 && vitals.memory_kib > 0 && vitals.descriptors >= 3);
     }
 }

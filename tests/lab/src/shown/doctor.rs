@@ -45,7 +45,7 @@ pub fn examine() -> Result<Findings> {
     let descriptors = getrlimit(Resource::RLIMIT_NOFILE)?.0;
     let absorbed = net::absorbed(Window::Default)?;
     // Asked after that measurement, because a process that has hardly run may have no time to its name.
-    let schedstat = procfs::vitals(&[std::process::id() as i32], false).cpu_ns > 0;
+    let schedstat = procfs::vitals(&[std::process::id() as i32], false).cpu_ns() > 0;
     let own = std::process::id() as i32;
     let shows_us = procfs::processes().iter().any(|process| process.pid == own);
     let needs = [
