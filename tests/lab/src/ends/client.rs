@@ -101,6 +101,15 @@ impl Client {
         self.sent
     }
 
+    /// Keeps a short request back until [`Client::end_sending`], so that both arrive at once and not one
+    /// before the other is seen.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn send_with_end(&self) -> io::Result<()> {
+        net::cork(&self.stream)
+    }
+
     /// Ends its own direction (FIN), and can still read.
     ///
     /// # Errors

@@ -141,8 +141,12 @@ impl Found {
         gate: &Gate,
         when: &str,
     ) -> Result<(), Halt> {
-        let mut client = rig.client(Window::Small, route)?;
         let at_once = matches!(route.acts[0], Act::ReadToEnd(_));
+        let mut client = rig.silent_client(Window::Small, &route.request, &route.response)?;
+        if at_once {
+            client.send_with_end()?;
+        }
+        rig.send_request(&mut client)?;
         if !at_once {
             rig.until_asked(route)?;
             read_what_there_is(rig, &mut client)?;

@@ -212,11 +212,20 @@ impl Rig {
     /// When the proxy cannot be reached or does not take the request.
     pub fn client(&mut self, window: Window, route: &Route) -> Result<Client, Halt> {
         let mut client = self.silent_client(window, &route.request, &route.response)?;
-        let sent = self.pump(FOREVER, |_| send(&mut client))?;
+        self.send_request(&mut client)?;
+        Ok(client)
+    }
+
+    /// A client that has sent nothing yet sends its request.
+    ///
+    /// # Errors
+    /// When the proxy does not take it.
+    pub fn send_request(&mut self, client: &mut Client) -> Result<(), Halt> {
+        let sent = self.pump(FOREVER, |_| send(client))?;
         if sent == Ended::Still && !client.has_sent_all() {
             return Err(self.frozen("the request was never taken").into());
         }
-        Ok(client)
+        Ok(())
     }
 
     /// Connects a client that sends nothing yet. Its request gets the next number, and what comes back

@@ -98,6 +98,14 @@ pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
 
+/// Has the kernel send only full segments, and the rest together with the end (TCP_CORK, tcp(7)).
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn cork(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_cork(true)
+}
+
 /// Waits until `stream` is ready for `flags`, or failed, or `patience` is over.
 pub fn wait_ready(stream: &impl AsFd, flags: PollFlags, patience: Duration) {
     let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
