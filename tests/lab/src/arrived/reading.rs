@@ -105,8 +105,12 @@ impl Judge {
         // body into other chunks: then the body is whole although the stream is not.
         let head = self.wire.head_len().min(sent).max(1);
         let starts = stream.segments.first().is_some_and(|it| it.start == 0 && it.len >= head);
-        // A field may have been put into the head, before or between those that were sent.
-        let verbatim = starts && stream.jumps.iter().all(|jump| jump.received_at >= head);
+        // A field may have been put into the head, before or between those that were sent. Then it is still
+        // a head, and what is in it is nobody's.
+        let amended = self.decoder.status.is_some()
+            && stream.crossed == 0
+            && stream.jumps.iter().any(|jump| jump.received_at < head && jump.foreign > 0);
+        let verbatim = starts && !amended;
         let reframed = reached == Reached::Complete && body.is_exact();
         let by_stream = verbatim && (!reframed || stream.is_exact()) || stream.received == 0;
         let (damage, offsets) =
