@@ -69,6 +69,13 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// It could not be found out, for this reason.
+    pub fn unknown(why: &str) -> Kept {
+        let unjudged = |matter| Unjudged { matter, why: why.into() };
+        let unjudged = [Matter::Descriptors, Matter::Memory].map(unjudged).to_vec();
+        Kept { unjudged, ..Kept::default() }
+    }
+
     /// Whether everything came back, as far as could be judged, and all of it could.
     pub fn is_nothing(&self) -> bool {
         self.leak.is_none() && self.unjudged.is_empty()
@@ -103,9 +110,7 @@ pub fn what_is_kept(
         rig.settle()?;
         samples.push(sample(rig, connections));
         if let Some(why) = rig.unsampled() {
-            let unjudged = |matter| Unjudged { matter, why: why.clone() };
-            let unjudged = [Matter::Descriptors, Matter::Memory].map(unjudged).to_vec();
-            return Ok(Kept { connections, unjudged, ..Kept::default() });
+            return Ok(Kept { connections, ..Kept::unknown(&why) });
         }
     }
     if rises(&samples, LEAK_DESCRIPTORS, |it| it.descriptors as f64) {

@@ -26,8 +26,9 @@ const UPLOAD: &str = "/endless-upload";
 /// The most that is sent, in bytes.
 const MOST: u64 = 256 << 20;
 
-/// If it has grown by this many bytes, in memory or in files, the answer is clear.
-const GREW: u64 = 96 << 20;
+/// If it has grown by this many bytes, in memory or in files, the answer is clear. A bounded store may be
+/// large: varnish has 100 MiB by default.
+const GREW: u64 = 144 << 20;
 
 /// If it has taken this many bytes and they are nowhere, the answer is clear.
 const VANISHED: u64 = 64 << 20;

@@ -56,7 +56,7 @@ const PATIENT: Duration = Duration::from_secs(20);
 const CONNECTING: Patience = Patience { at_least: PATIENT, for_timers: PATIENT };
 
 /// The pause between two looks at whether anything moves.
-const PACE: Duration = Duration::from_millis(4);
+const PACE: Duration = Duration::from_millis(8);
 
 /// How long an experiment may take. Time that packets spend in the kernel, waiting for a processor, does
 /// not count: that delay is not the proxy's fault.
@@ -548,7 +548,7 @@ impl Rig {
             );
             return Verdict::new(Kind::NotJudged, what);
         }
-        if self.unsampled().is_some() {
+        if self.unsampled().is_some() || self.proxy.may_go_on_alone() {
             return Verdict::new(Kind::Frozen, format!("{what}; and nothing moves any more"));
         }
         Verdict::new(Kind::Frozen, format!("{what}; the proxy is asleep in every thread"))

@@ -8,17 +8,17 @@
 //! - nothing new was sent or received at our own ends.
 //!
 //! Then only we ourselves can change anything. A look costs little, except for reading the queues. That
-//! is done at the first and at the last look of a quiet period:
+//! is done early in a quiet period, but not for the many that are over at once, and at its end:
 //!
 //! ```text
 //! look             1    2    3    4    5    6    7    8
 //! threads          run  run  zzz  zzz  zzz  zzz  zzz  zzz
 //! quiet_looks      0    0    1    2    3    4    5    6
-//! read the queues            yes                      yes: it is due
+//! read the queues                      yes            yes: it is due
 //! ```
 //!
 //! At look 8 it is *due*: enough quiet looks in a row, and nothing has changed for as long as the
-//! caller's patience. If the queues are the same as at look 3, everything is still. If they are not,
+//! caller's patience. If the queues are the same as at look 5, everything is still. If they are not,
 //! the count begins anew. It also does if bytes are on their way, or if an acknowledgment may be on its
 //! way, because until it comes the same bytes are in the queues of both ends.
 
@@ -32,6 +32,9 @@ use crate::kernel::sockets::{self, Socket};
 /// been woken by a packet may still count as asleep. By the next looks it has run, and if it found
 /// anything to do, a queue or one of our counters has changed.
 const LOOKS: u32 = 6;
+
+/// At this one of them the queues are read for the first time.
+const FIRST_READING: u32 = 3;
 
 /// An acknowledgment that was only delayed has come after this time. It is twice the longest delay that
 /// Linux allows (`TCP_DELACK_MAX` in `include/net/tcp.h`).
@@ -123,10 +126,10 @@ impl Watch {
         }
         let unchanged_for = now.duration_since(self.same_since);
         let due = self.quiet_looks >= LOOKS && unchanged_for >= patience;
-        // Every 16th look reads the queues in any case, to notice a proxy that never sleeps although
+        // Every 64th look reads the queues in any case, to notice a proxy that never sleeps although
         // nothing moves.
         self.looks += 1;
-        if self.quiet_looks != 1 && !due && !self.looks.is_multiple_of(16) {
+        if self.quiet_looks != FIRST_READING && !due && !self.looks.is_multiple_of(64) {
             return Look::Moving;
         }
         let sockets = read_sockets();

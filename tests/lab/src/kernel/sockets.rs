@@ -55,11 +55,19 @@ pub const LISTEN: u8 = TCP_LISTEN;
 /// # Panics
 /// If the kernel does not answer. Without an answer nothing that the laboratory says would be true.
 pub fn sockets(ports: &[u16]) -> Vec<Socket> {
+    let states = StateFlags::all() - StateFlags::TIME_WAIT;
+    in_states(states, ports)
+}
+
+fn in_states(states: StateFlags, ports: &[u16]) -> Vec<Socket> {
     let concerned =
         |id: &SocketId| ports.contains(&id.source_port) || ports.contains(&id.destination_port);
     let mut found = vec![];
-    for family in [AF_INET, AF_INET6] {
-        dump(family, |response| {
+    // The kernel goes through its whole table of connections for each family, and mostly there is nothing
+    // of the second one.
+    let families: &[u8] = if any_over_ipv6() { &[AF_INET, AF_INET6] } else { &[AF_INET] };
+    for &family in families {
+        dump(family, states.clone(), |response| {
             if concerned(&response.header.socket_id) {
                 found.push(Socket::from(response));
             }
@@ -68,6 +76,13 @@ pub fn sockets(ports: &[u16]) -> Vec<Socket> {
     }
     found.sort();
     found
+}
+
+/// Whether there is any TCP socket over IPv6: "TCP6: inuse 3" (proc_net(5)). An IPv4 connection of a program
+/// that listens on `[::]` is one. If the kernel does not say, there may be.
+fn any_over_ipv6() -> bool {
+    let counts = std::fs::read_to_string("/proc/net/sockstat6").unwrap_or_default();
+    !counts.lines().any(|line| line.trim() == "TCP6: inuse 0")
 }
 
 impl From<&InetResponse> for Socket {
@@ -88,8 +103,12 @@ impl From<&InetResponse> for Socket {
     }
 }
 
-/// Hands over all sockets of an address family.
-fn dump(family: u8, mut hand_over: impl FnMut(&InetResponse)) -> io::Result<()> {
+/// Hands over all sockets of an address family that are in one of these states.
+fn dump(
+    family: u8,
+    states: StateFlags,
+    mut hand_over: impl FnMut(&InetResponse),
+) -> io::Result<()> {
     let socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG)?;
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -97,7 +116,7 @@ fn dump(family: u8, mut hand_over: impl FnMut(&InetResponse)) -> io::Result<()> 
         family,
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::empty(),
-        states: StateFlags::all() - StateFlags::TIME_WAIT,
+        states,
         socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
     };
     let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
@@ -144,9 +163,10 @@ pub fn same_queues(sockets: &[Socket], before: &[Socket]) -> bool {
     sockets.iter().map(queues).eq(before.iter().map(queues))
 }
 
-/// Whether a program listens on `port`, at whatever address.
+/// Whether a program listens on `port`, at whatever address. This is asked again and again while a
+/// program starts, and the kernel has far fewer listeners to go through than connections.
 pub fn is_listening(port: u16) -> bool {
-    sockets(&[port]).iter().any(|socket| socket.state == LISTEN && socket.local == port)
+    in_states(StateFlags::LISTEN, &[port]).iter().any(|socket| socket.local == port)
 }
 
 #[cfg(test)]
@@ -178,6 +198,13 @@ mod tests {
             .map(|socket| socket.receive_queue)
             .sum();
         assert_eq!(queued, 7);
+    }
+
+    #[test]
+    fn a_listener_over_ipv6_is_seen() {
+        // A machine may be without IPv6.
+        let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+        assert!(is_listening(listener.local_addr().unwrap().port()));
     }
 
     #[test]

@@ -1,5 +1,4 @@
 //! `cargo lab scoreboard` on scripts of our own: what it prints, writes down, compares, and exits with.
-#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::path::Path;
@@ -10,9 +9,7 @@ use lab::experiments;
 use lab::scoreboard::record::{FILE, Record, machine};
 use lab::scoreboard::{Candidate, SCRIPTS};
 
-mod scripts;
-
-use scripts::{LAB, Scripts};
+use crate::scripts::{LAB, Scripts};
 
 const QUICK: [&str; 2] = ["--only", "lost-tail"];
 

@@ -1,5 +1,4 @@
 //! The scripts in `tests/lab/proxies`: each keeps to the contract by which `cargo lab scoreboard` starts it.
-#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,5 @@
 //! `cargo lab check` where something else than the proxy's work is at issue: proxies that never listen,
 //! a laboratory that cannot go on, and one that is interrupted.
-#![cfg(target_os = "linux")]
 
 use std::net::TcpListener;
 

@@ -1,7 +1,6 @@
 //! The book's appendix on `--json` names every field and every word that is printed, and no others.
 //!
-//! `BLESS=1 cargo test --package lab --test json` records its example anew.
-#![cfg(target_os = "linux")]
+//! `BLESS=1 cargo test --package lab json` records its example anew.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,11 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 use strum::IntoEnumIterator;
 
-mod scripts;
+use crate::scripts::{LAB, Scripts};
 
-use scripts::{LAB, Scripts};
-
-const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example.json");
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/example.json");
 
 /// The sections of the page, each a title and its text.
 fn sections() -> Vec<(String, String)> {
@@ -113,7 +110,7 @@ fn the_appendix_names_the_fields_that_are_printed() {
         fs::write(EXAMPLE, &example).unwrap();
     }
     let recorded = fs::read_to_string(EXAMPLE).unwrap();
-    let again = "record it anew: BLESS=1 cargo test --package lab --test json";
+    let again = "record it anew: BLESS=1 cargo test --package lab json";
     assert_eq!(fields_of(&recorded), fields_of(&example), "{again}");
 
     // A page that ends early, one that is no HTTP any more, one with bytes of another, and what is rare.

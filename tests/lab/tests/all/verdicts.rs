@@ -1,6 +1,5 @@
 //! The laboratory is tested on relays whose fault is known: each verdict is given to a relay that
 //! deserves it, and relays without a fault are never accused. The faults are in `src/subject/relay.rs`.
-#![cfg(target_os = "linux")]
 
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
@@ -329,9 +328,10 @@ fn looking_around_by_a_timer_is_not_spinning() {
 
 #[test]
 fn descriptors_that_do_not_come_back_are_counted() {
-    let verdict = expect("leak-descriptors", "reset", Kind::Leaked);
-    assert_eq!(descriptors_for_each(&verdict), 2.0, "{}", verdict.sentence);
-    expect("leak-descriptors", "plain", Kind::Leaked);
+    for verdict in run_each("leak-descriptors", &["reset", "plain"]) {
+        assert_kind(&verdict, Kind::Leaked);
+        assert_eq!(descriptors_for_each(&verdict), 2.0, "{}", verdict.sentence);
+    }
 }
 
 #[test]

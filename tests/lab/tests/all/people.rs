@@ -1,6 +1,5 @@
 //! What people are shown on the command line: lines that fit their terminal, a line for each experiment,
 //! explanations, the nearest name for a wrong one, and what is under way.
-#![cfg(target_os = "linux")]
 
 use std::fs::File;
 use std::io::Read;

@@ -1,5 +1,4 @@
 //! The two ends to play with by hand, put to each other without a proxy.
-#![cfg(target_os = "linux")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
