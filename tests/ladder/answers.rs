@@ -32,7 +32,7 @@ fn every_answer_applies_to_its_step_and_comes_to_the_verdict_that_it_promises() 
 
     let work =
         answers.iter().map(|answer| (answer.experiment, Spec::step(directory.join(&answer.name))));
-    let outcomes = matrix::run_all(work.collect(), matrix::JOBS, |_| {});
+    let outcomes = matrix::run_all(work.collect(), 2 * matrix::JOBS, |_| {});
     let mut wrong = vec![];
     for (Answer { name, experiment, verdict, .. }, outcome) in answers.iter().zip(&outcomes) {
         let (kind, sentence) = (outcome.verdict.kind, &outcome.verdict.sentence);
