@@ -7,9 +7,10 @@ import atexit
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 
-from common import need, socat_relay
+from common import NOT_INSTALLED, need, socat_relay
 
 
 def redir(listen, back, directory):
@@ -149,6 +150,19 @@ def version_in_the_table(name):
     """What that script says of the program. None: it is not installed."""
     out = subprocess.run([PROXIES / name, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return out.stdout.strip() if out.returncode == 0 else None
+
+
+def installed(given, accused):
+    """The versions of the programs that were asked for, or of all that are accused and installed.
+
+    If there are none, or one that was asked for is missing, it says so and leaves with status 69.
+    """
+    versions = {name: version_in_the_table(name) for name in given.programs or accused}
+    missing = [name for name, version in versions.items() if not version]
+    if set(missing) & set(given.programs) or len(missing) == len(versions):
+        print(f"{', '.join(missing)}: not installed")
+        sys.exit(NOT_INSTALLED)
+    return {name: version for name, version in versions.items() if version}
 
 
 def in_directory(relay):
