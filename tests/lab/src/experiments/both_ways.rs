@@ -4,8 +4,8 @@ use crate::arrived::reading::Offsets;
 pub const EXPERIMENT: Experiment = Experiment {
     name: "both-ways",
     question: "both ends send 16 MiB or more before they read: does either direction block the other?",
-    method: "The client sends a long request and the backend a long response, and neither reads before \
-        it has sent everything. A proxy that does not keep all of it must stop, as two programs on a \
+    method: "The client sends a long request and then the backend a long response, and neither reads \
+        before it has sent everything. A proxy that does not keep all of it must stop, as two programs on a \
         direct connection would. Then another client asks for a small page, and after that the first \
         client gives in and reads.",
     finds: "A proxy whose two directions depend on each other: others are not served while the two ends \
@@ -25,20 +25,29 @@ fn longer_than_the_path() -> u64 {
 }
 
 /// The transfers, one after the other. There is more than one only for a proxy that speaks HTTP and does
-/// well: it may decide anew each time which end it reads. squid 5.7 gets stuck in most of these transfers
-/// and not in all.
+/// well: it may decide anew each time which end it reads.
 const TARGETS: [&str; 3] = ["/both", "/both-again", "/both-once-more"];
+
+/// Who begins to send.
+#[derive(PartialEq, Eq)]
+enum First {
+    /// The client, until it has to wait. A relay that waits in a write waits in that one then.
+    Client,
+    /// Both ends at once. So squid gets stuck in most of these transfers.
+    Neither,
+}
 
 /// A transfer in both directions.
 struct Exchange {
     route: Route,
+    begin: Gate,
     enough: Gate,
     give_in: Gate,
 }
 
 impl Exchange {
     fn new(target: &'static str) -> Exchange {
-        let (enough, give_in) = (Gate::new(), Gate::new());
+        let [begin, enough, give_in] = [Gate::new(), Gate::new(), Gate::new()];
         let long = longer_than_the_path();
         let route = Route {
             target,
@@ -47,12 +56,13 @@ impl Exchange {
             // The response ends only after the request has been read. A proxy that speaks HTTP may drop
             // the rest of a request as soon as the response is complete.
             acts: vec![
+                Act::Await(begin.clone()),
                 Act::SendToOr(long, give_in.clone()),
                 Act::ReadBody(enough.clone()),
                 Act::SendAll,
             ],
         };
-        Exchange { route, enough, give_in }
+        Exchange { route, begin, enough, give_in }
     }
 }
 
@@ -61,14 +71,14 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let routes = exchanges.iter().map(|it| it.route.clone()).chain([small_page()]).collect();
     let mut rig = Rig::start(spec, routes, story)?;
     let [first, others @ ..] = &exchanges;
-    let mut verdict = exchange(&mut rig, first)?;
+    let mut verdict = exchange(&mut rig, first, First::Client)?;
     for other in others {
         let does_well = matches!(verdict.kind, Kind::Exact | Kind::HeldBack);
         if !does_well || !speaks_http(&verdict.transfers) {
             break;
         }
         rig.tell("It speaks HTTP. Does it do the same each time?");
-        verdict = exchange(&mut rig, other)?;
+        verdict = exchange(&mut rig, other, First::Neither)?;
     }
     rig.conclude(verdict)
 }
@@ -77,12 +87,16 @@ fn speaks_http(transfers: &[Transfer]) -> bool {
     transfers.iter().any(|transfer| transfer.reading.offsets == Offsets::Body)
 }
 
-fn exchange(rig: &mut Rig, exchange: &Exchange) -> Result<Verdict, Halt> {
-    let Exchange { route, enough, give_in } = exchange;
+fn exchange(rig: &mut Rig, exchange: &Exchange, first: First) -> Result<Verdict, Halt> {
+    let Exchange { route, begin, enough, give_in } = exchange;
     let long = longer_than_the_path();
     let mut client = rig.silent_client(Window::Default, &route.request, &route.response)?;
     rig.tell(format!("Both ends send {} bytes before they read.", thousands(long)));
     until_asked(rig, &mut client, route)?;
+    if first == First::Client {
+        rig.pump(SETTLE, |_| rig::send(&mut client))?;
+    }
+    begin.open();
     let all_sent = |backend: &Backend| newest_is(backend, route, |newest| newest.sent >= long);
     let ended = rig.pump(LULL, |backend| send_until(&mut client, || all_sent(backend)))?;
     let mut way = Way::BothAtOnce;

@@ -4,7 +4,8 @@
 //! or have an allocator that holds on to memory. A leak is a slope. So we make connections in *windows*
 //! and count after each. The first window is there to warm up. If the last two of six cost nothing, that
 //! is the answer. If they cost something we go on with larger windows: a pool is full at some time, a
-//! garbage collector runs at some time, and a leak grows to the end.
+//! garbage collector runs at some time, and a leak grows to the end. More clients at a time need a larger
+//! pool, so the first large window is there to warm up as well, and what was before it does not count.
 
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ const LEAST: usize = 6;
 /// Windows that must cost nothing, one after the other.
 const QUIET: usize = 2;
 
-/// After so many connections a slope of descriptors is clear.
-const ENOUGH: usize = 250;
+/// After so many connections a slope of descriptors is clear: after seven large windows.
+const ENOUGH: usize = LEAST * WINDOW + 7 * LARGE_WINDOW;
 
 /// So many connections are the most.
 const MOST: usize = 2000;
@@ -113,7 +114,7 @@ pub fn what_is_kept(
             return Ok(Kept { connections, ..Kept::unknown(&why) });
         }
     }
-    if rises(&samples, LEAK_DESCRIPTORS, |it| it.descriptors as f64) {
+    if rises(comparable(&samples), LEAK_DESCRIPTORS, |it| it.descriptors as f64) {
         // Some programs close a connection a while after its end. They get the time for it.
         rig.tell("It holds more descriptors after each window. Does it give them back with time?");
         rig.pump(FOREVER, |_| Attempt::Idle)?;
@@ -142,8 +143,14 @@ fn sample(rig: &Rig, connections: usize) -> Sample {
     Sample { connections, descriptors, memory_kib, tasks: procfs::tasks(&vitals.processes) }
 }
 
+/// Those since the first large window, if there are any.
+fn comparable(samples: &[Sample]) -> &[Sample] {
+    if samples.len() > LEAST + 1 { &samples[LEAST..] } else { samples }
+}
+
 /// What the samples come to.
 fn judge(samples: &[Sample], what: &str) -> Kept {
+    let samples = comparable(samples);
     let (first, last) = (samples[0], samples[samples.len() - 1]);
     let counted = last.connections - first.connections;
     let memory = last.memory_kib.saturating_sub(first.memory_kib);
@@ -170,7 +177,7 @@ fn judge(samples: &[Sample], what: &str) -> Kept {
             "it rose by {rise} over {counted} connections, each with a {what}: too few to tell a leak from a garbage collector that has not run yet"
         );
         kept.unjudged.push(Unjudged { matter: Matter::Memory, why });
-    } else if by_memory(SUSPECT_KIB) && counted >= ENOUGH {
+    } else if by_memory(SUSPECT_KIB) && last.connections >= ENOUGH {
         kept.notes.push(format!(
             "its memory rose by {rise} over {counted} connections, each with a {what}, which is {each} for each: an allocator or a garbage collector does that, and so does a small leak"
         ));
@@ -183,6 +190,7 @@ fn is_clear(samples: &[Sample]) -> bool {
     if samples.len() < LEAST {
         return false;
     }
+    let samples = comparable(samples);
     let (first, last) = (samples[0], samples[samples.len() - 1]);
     let may_leak_memory = rises(samples, LEAK_KIB, |it| it.memory_kib as f64);
     let is_sure = last.memory_kib.saturating_sub(first.memory_kib) >= SURE_KIB;
