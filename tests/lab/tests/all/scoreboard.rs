@@ -1,5 +1,6 @@
 //! `cargo lab scoreboard` on scripts of our own: what it prints, writes down, compares, and exits with.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -117,6 +118,29 @@ fn the_record_has_every_program_and_every_experiment() {
         let said: Vec<&str> = entry.scores.iter().map(|score| &*score.experiment).collect();
         let asked: Vec<&str> = experiments::ALL.iter().map(|experiment| experiment.name).collect();
         assert_eq!(said, asked, "{anew}");
+    }
+}
+
+/// For each experiment, the scripts of evidence, and the programs that they show it of.
+type Shown = HashMap<String, HashMap<String, Vec<String>>>;
+
+#[test]
+fn every_fault_in_the_record_is_shown_by_a_script_of_evidence() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let evidence = root.join("tests/lab/evidence");
+    let text = fs::read_to_string(evidence.join("shown.toml")).unwrap();
+    let shown: Shown = toml::from_str(&text).unwrap();
+    for script in shown.values().flat_map(HashMap::keys) {
+        assert!(evidence.join(script).is_file(), "{script}");
+    }
+    let record = Record::read(&root.join(FILE)).unwrap();
+    // rsp is the proxy of the book's story. Its faults are the steps' and the museum's.
+    for entry in record.programs.iter().filter(|entry| entry.name != "rsp") {
+        for score in entry.scores.iter().filter(|score| score.answer == Answer::Fault) {
+            let scripts = shown.get(&score.experiment).into_iter().flatten();
+            let is_shown = scripts.into_iter().any(|(_, names)| names.contains(&entry.name));
+            assert!(is_shown, "no evidence: {} in {}: {}", entry.name, score.experiment, score.kind);
+        }
     }
 }
 
