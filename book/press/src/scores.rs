@@ -55,8 +55,8 @@ fn word(score: &Score) -> Markup {
 
 /// What is wrong with a program, in a badge each: `loses bytes`. Or that nothing is.
 fn marks(entry: &Entry) -> Markup {
-    let mut marks: Vec<Mark> =
-        entry.with(Answer::Fault).filter_map(|score| Mark::of(score.kind)).collect();
+    let of_score = |score: &Score| Mark::of_fault(&score.experiment, score.kind);
+    let mut marks: Vec<Mark> = entry.with(Answer::Fault).filter_map(of_score).collect();
     marks.sort();
     marks.dedup();
     html! {

@@ -22,7 +22,13 @@ pub enum Mark {
     Freezes,
     /// It uses up memory, descriptors or processor time.
     Grows,
+    /// It takes one end for another: that of one direction for that of both, or a reset for the end of a
+    /// page.
+    Mistakes,
 }
+
+/// The experiments that ask about ends. What is cut off there was not lost on its way.
+const ABOUT_ENDS: [&str; 2] = ["half-close", "aborted"];
 
 impl Mark {
     /// The mark of a verdict, or `None` if nothing was judged.
@@ -38,6 +44,14 @@ impl Mark {
         })
     }
 
+    /// The same, in an experiment.
+    pub fn of_fault(experiment: &str, kind: Kind) -> Option<Mark> {
+        match kind {
+            Kind::Truncated if ABOUT_ENDS.contains(&experiment) => Some(Mark::Mistakes),
+            _ => Mark::of(kind),
+        }
+    }
+
     /// What it says of a whole step.
     pub fn words(self) -> &'static str {
         match self {
@@ -46,14 +60,19 @@ impl Mark {
             Mark::Loses => "loses bytes",
             Mark::Freezes => "freezes",
             Mark::Grows => "grows",
+            Mark::Mistakes => "mistakes ends",
         }
     }
 }
 
 /// What a step comes to over all experiments: everything that goes wrong, or *exact*.
 pub fn marks(step: &Step) -> Vec<Mark> {
-    let kinds = experiments::ALL.iter().flat_map(|one| step.expected(one.name).kinds);
-    let mut marks: Vec<Mark> = kinds.filter(|kind| !kind.is_good()).filter_map(Mark::of).collect();
+    let of_kinds = |experiment: &'static str| {
+        let faults = step.expected(experiment).kinds.into_iter().filter(|kind| !kind.is_good());
+        faults.filter_map(move |kind| Mark::of_fault(experiment, kind)).collect::<Vec<_>>()
+    };
+    let mut marks: Vec<Mark> =
+        experiments::ALL.iter().flat_map(|experiment| of_kinds(experiment.name)).collect();
     marks.sort();
     marks.dedup();
     if marks.is_empty() { vec![Mark::Exact] } else { marks }

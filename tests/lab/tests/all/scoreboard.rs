@@ -139,7 +139,11 @@ fn every_fault_in_the_record_is_shown_by_a_script_of_evidence() {
         for score in entry.scores.iter().filter(|score| score.answer == Answer::Fault) {
             let scripts = shown.get(&score.experiment).into_iter().flatten();
             let is_shown = scripts.into_iter().any(|(_, names)| names.contains(&entry.name));
-            assert!(is_shown, "no evidence: {} in {}: {}", entry.name, score.experiment, score.kind);
+            assert!(
+                is_shown,
+                "no evidence: {} in {}: {}",
+                entry.name, score.experiment, score.kind
+            );
         }
     }
 }
