@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::common::*;
 use super::giving_back::what_is_kept;
 use crate::arrived::reading::Offsets;
+use crate::arrived::verdict::Unjudged;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "half-close",
@@ -129,6 +130,8 @@ struct Found {
     /// What is damaged: the verdict on it, and the sentence.
     faults: Vec<(Kind, String)>,
     notes: Vec<String>,
+    /// Why it is not known whether every response arrives.
+    unjudged: Vec<String>,
 }
 
 impl Found {
@@ -249,7 +252,19 @@ impl Found {
             }
         }
         let transfer = rig.judge(client, ended)?;
-        self.add(transfer, ENDS_FIRST);
+        let damage = &transfer.reading.damage;
+        let cut = matches!(damage.gaps[..], [gap] if gap.tail) && !transfer.reading.has_crossed();
+        if self.speaks_http && cut {
+            // It has closed the connection while the client was still sending. Then the kernel resets it, and
+            // what the client has not read by then is gone. That is a race, and not to be had again at will.
+            let all = thousands(damage.sent);
+            let got = thousands(damage.received);
+            self.unjudged.push(format!(
+                "{ENDS_FIRST}: the client got {got} of {all} bytes of the answer, because the proxy closed the connection while the client was sending; that depends on who is faster"
+            ));
+        } else {
+            self.add(transfer, ENDS_FIRST);
+        }
         Ok(())
     }
 
@@ -298,6 +313,8 @@ impl Found {
             }
         };
         verdict.notes = self.notes;
+        let unjudged = |why| Unjudged { matter: Matter::Responses, why };
+        verdict.unjudged.extend(self.unjudged.into_iter().map(unjudged));
         verdict.with(self.transfers)
     }
 }
