@@ -143,9 +143,9 @@ fn sample(rig: &Rig, connections: usize) -> Sample {
     Sample { connections, descriptors, memory_kib, tasks: procfs::tasks(&vitals.processes) }
 }
 
-/// Those since the first large window, if there are any.
+/// Those since the first large window, if there are enough of them.
 fn comparable(samples: &[Sample]) -> &[Sample] {
-    if samples.len() > LEAST + 1 { &samples[LEAST..] } else { samples }
+    if samples.len() > LEAST + 3 { &samples[LEAST..] } else { samples }
 }
 
 /// What the samples come to.
