@@ -252,6 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_that_grows_with_the_number_of_clients_at_a_time_is_no_leak() {
+        // As many windows as it takes, with so many descriptors after each.
+        let judged = |descriptors: &dyn Fn(usize) -> usize| {
+            let mut all = samples(100, |_| 1000);
+            for (at, sample) in all.iter_mut().enumerate() {
+                sample.descriptors = descriptors(at);
+            }
+            let count = (LEAST..all.len()).find(|&count| is_clear(&all[..count]));
+            judge(&all[..count.expect("it is clear at some time")], "test")
+        };
+        // It fills while forty clients come at a time, slower and slower.
+        let pool = |at: usize| match at.checked_sub(LEAST) {
+            None => 3 + at,
+            Some(at) => *[38, 52, 60, 64, 66, 68].get(at).unwrap_or(&68),
+        };
+        assert!(judged(&pool).leak.is_none());
+        // A descriptor for every fourth connection.
+        let leak = |at: usize| 2 * at.min(LEAST) + 10 * at.saturating_sub(LEAST);
+        assert!(judged(&leak).leak.is_some());
+    }
+
+    #[test]
     fn what_cannot_be_told_from_garbage_is_not_judged_or_a_note() {
         let few = judge(&samples(8, |connections| 1000 + 200 * connections), "test");
         assert!(few.leak.is_none() && few.unjudged.len() == 1);

@@ -155,3 +155,27 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What 64 looks find while threads have used so many milliseconds and nothing moves.
+    fn after(used_ms: &[u64]) -> Look {
+        let mut watch = Watch::default();
+        let mut look = |used_ns: BTreeMap<i32, u64>| {
+            let vitals = Vitals { running: true, used_ns, ..Vitals::default() };
+            watch.look(Duration::from_secs(60), &vitals, vec![], false, Vec::new)
+        };
+        look([(1, 0)].into());
+        let threads = || (1..).zip(used_ms).map(|(thread, ms)| (thread, ms * 1_000_000)).collect();
+        (0..64).map(|_| look(threads())).find(|look| *look != Look::Moving).unwrap_or(Look::Moving)
+    }
+
+    #[test]
+    fn one_thread_that_uses_a_lot_spins_and_many_that_use_a_little_do_not() {
+        assert_eq!(after(&[400]), Look::Spinning(400_000_000));
+        assert_eq!(after(&[10, 400]), Look::Spinning(400_000_000));
+        assert_eq!(after(&[80; 20]), Look::Moving);
+    }
+}

@@ -285,6 +285,8 @@ pub fn largest_buffer(name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -302,6 +304,29 @@ mod tests {
         assert!(call(libc::SYS_clock_nanosleep, &with(0, "0x0")));
         assert!(!call(libc::SYS_recvfrom, &with(0, "0x3")));
         assert!(has_time_limit("running"));
+    }
+
+    #[test]
+    fn files_count_once_whether_they_are_open_or_lie_in_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, size: usize| {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, vec![1; size]).unwrap();
+            fs::File::open(path).unwrap()
+        };
+        let mut holds_a = Command::new("sleep");
+        holds_a.arg("60").stdin(write("a", 1 << 20)).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = holds_a.spawn().unwrap();
+        let pids = [child.id() as i32];
+        let bytes = |pids: &[i32], directory| file_bytes(pids, directory) >> 20;
+        assert_eq!(bytes(&pids, None), 1);
+        assert_eq!(bytes(&pids, Some(directory.path())), 1);
+        drop(write("below/b", 2 << 20));
+        assert_eq!(bytes(&[], Some(directory.path())), 3);
+        assert_eq!(bytes(&pids, Some(directory.path())), 3);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

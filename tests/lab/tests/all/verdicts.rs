@@ -258,6 +258,15 @@ fn a_last_chunk_that_the_backend_never_sent_makes_half_a_page_look_whole() {
     assert_eq!((reading.curl.exit, reading.reached), (0, Reached::Complete));
 }
 
+#[test]
+fn a_reset_that_becomes_an_ordinary_end_makes_half_a_page_look_whole() {
+    let verdict = expect("mute-reset", "aborted", Kind::Truncated);
+    assert_says(&verdict, "closes the client's in good order");
+    let reading = only(&verdict);
+    // The page's end is told by nothing else, so curl is content.
+    assert_eq!((reading.end, reading.curl.exit), (End::Fin, 0));
+}
+
 // Bytes that arrive changed, twice, or in another order.
 
 #[test]
