@@ -1,6 +1,6 @@
 //! Badges, tables and counts, made from the ladder's manifests and the laboratory's experiments.
 
-use lab::arrived::verdict::Kind;
+use lab::arrived::verdict::{Kind, Matter};
 use lab::experiments;
 use lab::ladder::{Expectation, Ladder, Step};
 use lab::numbers::in_words;
@@ -27,9 +27,6 @@ pub enum Mark {
     Mistakes,
 }
 
-/// The experiments that ask about ends. What is cut off there was not lost on its way.
-const ABOUT_ENDS: [&str; 2] = ["half-close", "aborted"];
-
 impl Mark {
     /// The mark of a verdict, or `None` if nothing was judged.
     pub fn of(kind: Kind) -> Option<Mark> {
@@ -44,10 +41,11 @@ impl Mark {
         })
     }
 
-    /// The same, in an experiment.
+    /// The same, in an experiment. Where it is about ends, what is cut off was not lost on its way.
     pub fn of_fault(experiment: &str, kind: Kind) -> Option<Mark> {
+        let judges = experiments::named(experiment).map_or(&[][..], |known| known.judges);
         match kind {
-            Kind::Truncated if ABOUT_ENDS.contains(&experiment) => Some(Mark::Mistakes),
+            Kind::Truncated if judges.contains(&Matter::Ends) => Some(Mark::Mistakes),
             _ => Mark::of(kind),
         }
     }

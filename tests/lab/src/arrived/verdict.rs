@@ -108,6 +108,9 @@ pub enum Matter {
     /// Whether every byte of a request's body arrives.
     #[strum(to_string = "the bytes of uploads")]
     Uploads,
+    /// Whether an end is told as what it is: that of one direction, that of both, or a reset.
+    #[strum(to_string = "the ends of connections")]
+    Ends,
     /// Whether a client gets bytes of another.
     #[strum(to_string = "whose bytes a client gets")]
     Owners,

@@ -17,7 +17,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         the end, a proxy has to pass on the reset, by SO_LINGER 0 and close(2), and few do. A server that \
         sends a length or chunks is safe from those that close in good order, but not from those that \
         make up an end.",
-    judges: &[Matter::Responses, Matter::Survival],
+    judges: &[Matter::Responses, Matter::Ends, Matter::Survival],
     run,
 };
 

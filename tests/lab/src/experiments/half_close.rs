@@ -21,7 +21,13 @@ pub const EXPERIMENT: Experiment = Experiment {
     meaning: "A program that ends its direction to say that this was all, as nc -N does, gets no answer \
         or half of one. A server that answers early never gets the rest of an upload. nginx has a \
         setting: proxy_half_close in a stream, proxy_ignore_client_abort in http.",
-    judges: &[Matter::Responses, Matter::Uploads, Matter::Descriptors, Matter::Memory],
+    judges: &[
+        Matter::Responses,
+        Matter::Uploads,
+        Matter::Ends,
+        Matter::Descriptors,
+        Matter::Memory,
+    ],
     run,
 };
 
