@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
-use lab::arrived::verdict::Kind;
+use lab::arrived::verdict::{Answer, Kind};
 use lab::experiments::{self, Experiment};
 use lab::ladder::{Budget, ladder};
 use lab::numbers::in_words;
+use lab::scoreboard::record::{FILE, Record};
 use press::Project;
 use press::check;
 use press::directive::Directive;
@@ -179,6 +180,22 @@ fn the_introduction_counts_what_the_museum_and_the_notes_have() {
         words(&museum).contains(&format!("The dropped write was one of {total}.")),
         "not {total}"
     );
+}
+
+/// "All of them turn a backend's reset into an ordinary end", says the page above the table of relays.
+#[test]
+fn every_relay_of_the_table_is_what_the_page_says_of_all_of_them() {
+    let record = Record::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE)).unwrap();
+    let tables = directives().into_iter().filter_map(|(_, directive)| match directive {
+        Directive::Scoreboard { of } if of.contains("nginx-stream") => Some(of),
+        _ => None,
+    });
+    let names = tables.collect::<Vec<_>>().join(" ");
+    assert!(!names.is_empty(), "no table has nginx-stream");
+    for name in names.split_whitespace() {
+        let score = record.entry(name).and_then(|entry| entry.score("aborted"));
+        assert_eq!(score.map(|score| score.answer), Some(Answer::Fault), "{name}");
+    }
 }
 
 #[test]
