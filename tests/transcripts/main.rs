@@ -42,7 +42,7 @@ fn every_terminal_in_the_book_shows_what_happens() {
 }
 
 #[test]
-#[ignore = "builds two releases of hyper, which cargo has to fetch"]
+#[ignore = "builds two releases of hyper, which cargo has to fetch; .ci/run does it, by -- --ignored"]
 fn every_terminal_that_stands_apart_shows_what_happens() {
     play_all(Scene::is_apart);
 }

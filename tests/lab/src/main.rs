@@ -82,8 +82,8 @@ enum Task {
     /// Exit status: 0 no fault, and everything asked was judged; 1 a fault; 2 bad arguments; 3 no fault,
     /// but something could not be judged.
     Check {
-        /// Only this experiment; may be given several times
-        #[arg(long)]
+        /// Only these experiments, with commas between them; may be given several times
+        #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
         /// How many experiments to run at a time
         #[arg(long, default_value_t = matrix::JOBS)]

@@ -144,8 +144,8 @@ fn least_share(rig: &mut Rig, window: Duration) -> Result<f64, Halt> {
     Ok(least)
 }
 
-/// The share of a processor that threads have used between two looks. Time in which a thread waited for
-/// a processor does not count, because on a busy machine a loop that never sleeps gets only a part.
+/// How much of a processor the threads have used between two looks. On a busy machine a loop that never
+/// sleeps gets only a part of one, so the time that it spent waiting for a processor is left out.
 fn share(before: &BTreeMap<i32, Times>, after: &BTreeMap<i32, Times>, passed: Duration) -> f64 {
     let passed = passed.as_nanos() as f64;
     let of_thread = |(thread, now): (&i32, &Times)| {

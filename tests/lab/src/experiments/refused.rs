@@ -50,13 +50,13 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
         if took > A_MOMENT {
             let seconds = took.as_secs_f64();
             verdict.notes.push(format!(
-                "it tries again when the backend refuses, and tells the client after {seconds:.1} s"
+                "it tries again when the backend refuses: the client got {told} after {seconds:.1} s"
             ));
         }
         if let Some((answers, waited)) = waited {
             let seconds = waited.as_secs_f64();
             verdict.notes.push(format!(
-                "it leaves a backend that has refused alone for a while: {answers} more clients got {told}, for {seconds:.1} s, although the backend was there again"
+                "after a refusal it leaves the backend alone for a while: for {seconds:.1} s, clients still got {told} ({answers} of them) although the backend was there again"
             ));
         }
     }

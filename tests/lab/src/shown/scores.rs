@@ -24,8 +24,8 @@ use crate::subject::proxy::Spec;
 pub struct Options {
     /// Only these programs, by the names of their scripts [default: all that are installed]
     names: Vec<String>,
-    /// Only this experiment; may be given several times
-    #[arg(long, value_name = "EXPERIMENT")]
+    /// Only these experiments, with commas between them; may be given several times
+    #[arg(long, value_name = "EXPERIMENT", value_delimiter = ',')]
     pub only: Vec<String>,
     /// How many experiments to run at a time; they are all of one program
     #[arg(long, default_value_t = matrix::JOBS)]
