@@ -182,6 +182,7 @@ impl Expander<'_> {
             Directive::Count { of } => {
                 let words = in_words(match of.as_str() {
                     "programs" => scores::record(project)?.programs.len(),
+                    "exhibits" => exhibits(project)?,
                     _ => verdicts::count(&project.ladder()?, &of.to_lowercase())?,
                 });
                 let (first, rest) = words.split_at(1);
@@ -298,4 +299,13 @@ impl Expander<'_> {
                 .map_err(|(line, message)| Problem::new(&path, line, message))?;
         Ok(html! { figure.figure id=(id) { (svg) figcaption { (inline(caption)) } } })
     }
+}
+/// How many exhibits the museum has: its numbered headings.
+pub fn exhibits(project: &Project) -> Result<usize, String> {
+    let museum = project.read("book/src/appendix-museum.md")?;
+    let heading = |line: &&str| {
+        let title = line.strip_prefix("## ").and_then(|title| title.split_once(". "));
+        title.is_some_and(|(number, _)| number.parse::<u32>().is_ok())
+    };
+    Ok(museum.lines().filter(heading).count())
 }
