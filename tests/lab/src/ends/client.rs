@@ -22,6 +22,9 @@ pub struct Client {
     judge: Judge,
     received: u64,
     end: End,
+    /// Whether a write has said that the connection was reset. The kernel says so only once: the next read
+    /// returns 0, as after an orderly end.
+    is_reset: bool,
     /// The beginning of what arrived, for the evidence.
     record: Vec<u8>,
     block: Vec<u8>,
@@ -53,6 +56,7 @@ impl Client {
             judge: Judge::new(response, Message::Response),
             received: 0,
             end: End::Open,
+            is_reset: false,
             record: vec![],
             block: vec![0; BLOCK],
         })
@@ -80,8 +84,10 @@ impl Client {
         }
         self.request.fill(self.sent, &mut self.block[..left]);
         let moved = net::write_now(&self.stream, &self.block[..left]);
-        if let Moved::Bytes(count) = moved {
-            self.sent += count as u64;
+        match moved {
+            Moved::Bytes(count) => self.sent += count as u64,
+            Moved::Reset => self.is_reset = true,
+            Moved::Nothing | Moved::Fin => {}
         }
         moved
     }
@@ -134,6 +140,7 @@ impl Client {
                     self.record.extend(bytes);
                 }
             }
+            Moved::Fin if self.is_reset => self.end = End::Reset,
             Moved::Fin => self.end = End::Fin,
             Moved::Reset => self.end = End::Reset,
             Moved::Nothing => {}
@@ -232,5 +239,31 @@ impl Client {
                 .collect(),
         };
         (reading, evidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::sent::wire::Framing;
+
+    #[test]
+    fn a_reset_that_a_write_was_told_of_is_no_orderly_end() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let request = Wire::post("/upload", 64 << 20);
+        let response = Wire::response(Framing::Close, 100);
+        let proxy = listener.local_addr().unwrap();
+        let mut client = Client::connect(proxy, Window::Default, &request, &response).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        client.wait_writable(Duration::from_secs(10));
+        while let Moved::Bytes(_) = client.send_now() {}
+        // Nothing of that has been read, so the kernel answers this with a reset.
+        drop(peer);
+        client.wait_readable(Duration::from_secs(10));
+        assert_eq!(client.send_now(), Moved::Reset);
+        client.read_now(1);
+        assert_eq!(client.end(), End::Reset);
     }
 }

@@ -2,8 +2,8 @@ use std::time::{Duration, Instant};
 
 use super::common::*;
 use super::giving_back::what_is_kept;
+use crate::arrived::http::End;
 use crate::arrived::reading::Offsets;
-use crate::arrived::verdict::Unjudged;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "half-close",
@@ -136,8 +136,6 @@ struct Found {
     /// What is damaged: the verdict on it, and the sentence.
     faults: Vec<(Kind, String)>,
     notes: Vec<String>,
-    /// Why it is not known whether every response arrives.
-    unjudged: Vec<String>,
 }
 
 impl Found {
@@ -260,14 +258,12 @@ impl Found {
         let transfer = rig.judge(client, ended)?;
         let damage = &transfer.reading.damage;
         let cut = matches!(damage.gaps[..], [gap] if gap.tail) && !transfer.reading.has_crossed();
-        if self.speaks_http && cut {
-            // It has closed the connection while the client was still sending. Then the kernel resets it, and
-            // what the client has not read by then is gone. That is a race, and not to be had again at will.
-            let all = thousands(damage.sent);
-            let got = thousands(damage.received);
-            self.unjudged.push(format!(
-                "{ENDS_FIRST}: the client got {got} of {all} bytes of the answer, because the proxy closed the connection while the client was sending; that depends on who is faster"
-            ));
+        if self.speaks_http && cut && transfer.reading.end == End::Reset {
+            // It has closed a connection on which more had come than it had read. The kernel resets it then, and
+            // what the client has not read by then is gone. How much that is depends on who is faster.
+            self.note(
+                "it closes a connection on which the client is still sending, and the reset that follows can cost the client a part of the answer (RFC 9112, section 9.6)",
+            );
         } else {
             self.add(transfer, ENDS_FIRST);
         }
@@ -319,8 +315,6 @@ impl Found {
             }
         };
         verdict.notes = self.notes;
-        let unjudged = |why| Unjudged { matter: Matter::Responses, why };
-        verdict.unjudged.extend(self.unjudged.into_iter().map(unjudged));
         verdict.with(self.transfers)
     }
 }

@@ -120,7 +120,7 @@ pub enum Moved {
     Bytes(usize),
     /// Nothing can move now.
     Nothing,
-    /// There is nothing more to read: the other side has closed in order.
+    /// The other side has closed in order: nothing more can be read, and what is written comes too late.
     Fin,
     /// The other side has reset the connection, or it failed in another way.
     Reset,
@@ -145,6 +145,7 @@ fn moved(result: io::Result<usize>) -> Moved {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             Moved::Nothing
         }
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Moved::Fin,
         Err(_) => Moved::Reset,
     }
 }
