@@ -4,6 +4,7 @@
 
 mod answers;
 mod matrix;
+mod milestones;
 mod newcomer;
 #[path = "../common/package.rs"]
 mod package;

@@ -348,7 +348,9 @@ fn learn(at: Option<u32>, all_hints: bool, once: bool, command: Vec<String>) -> 
         }
         ensure!(
             !lesson.watched.is_empty(),
-            Usage("no word of the command is a file that could be watched: --once looks once".into())
+            Usage(
+                "no word of the command is a file that could be watched: --once looks once".into()
+            )
         );
         learn::say_what_is_awaited(&lesson.watched, &root);
         lesson.wait_for_a_save(&mut saved);

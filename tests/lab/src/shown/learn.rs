@@ -92,7 +92,7 @@ impl Lesson<'_> {
             _ => format!("Your proxy does what all {count} chapters ask."),
         };
         println!("{}", bold(columns.fill(&what)));
-        println!("All the other questions:   cargo lab check {}", self.subject);
+        println!("Every other question of the lab:   cargo lab check {}", self.subject);
     }
 
     /// Waits until something that is watched has been saved.
@@ -168,14 +168,14 @@ fn reached(step: &Step) -> String {
 
 fn print_hints(lesson: &Lesson, question: &Question, columns: Columns) {
     let [first, second] = &question.hints;
-    println!("{} {}", bold("Hint:"), columns.hang("", 0, first));
+    println!("{}", columns.hang(&bold("Hint:"), 6, first));
     if lesson.all_hints {
-        println!("{} {}", bold("More:"), columns.hang("", 0, second));
+        println!("{}", columns.hang(&bold("More:"), 6, second));
     } else {
-        println!("{}", faint("Another hint: --hint"));
+        println!("{}", columns.hang("", 6, &faint("(--hint tells more)")));
     }
     let name = &question.experiment;
-    println!("{}", faint(format!("What the experiment does: cargo lab explain {name}")));
+    println!("\n{}", faint(format!("What the experiment does:   cargo lab explain {name}")));
 }
 
 /// Says what is waited for.
