@@ -65,11 +65,27 @@ fn badges_and_tables_say_what_the_manifests_say() {
                     assert!(html.contains(&format!(">{}<", mark.words())), "{place}: {html}");
                 }
             }
-            Directive::Matrix { step: name } => {
-                let html = verdicts::matrix(step(&name)).into_string();
-                for kind in experiments::ALL.iter().flat_map(|one| expected(one, &name)) {
+            Directive::Matrix { step: name, of } => {
+                let is_shown = |one: &&Experiment| {
+                    of.as_ref().is_none_or(|of| of.split(' ').any(|name| name == one.name))
+                };
+                let shown: Vec<&Experiment> = experiments::ALL.iter().filter(is_shown).collect();
+                let html = verdicts::matrix(step(&name), &shown).into_string();
+                for kind in shown.iter().flat_map(|one| expected(one, &name)) {
                     let words = format!(">{}</span>", kind.word());
                     assert!(html.contains(&words), "{place}: {words} of {name}");
+                }
+            }
+            Directive::Verdicts {} => {
+                let html = verdicts::whole_matrix(ladder()).into_string();
+                for (one, step) in experiments::ALL
+                    .iter()
+                    .flat_map(|one| ladder().steps.iter().map(move |step| (one, step)))
+                {
+                    for kind in expected(one, &step.name) {
+                        let words = format!(">{}</span>", kind.word());
+                        assert!(html.contains(&words), "{place}: {words} of {}", step.name);
+                    }
                 }
             }
             _ => continue,

@@ -23,8 +23,12 @@ pub enum Directive {
     Transcript { name: String, caption: String },
     /// A picture.
     Figure { file: String, alt: String, caption: String },
-    /// What one step does in every experiment.
-    Matrix { step: String },
+    /// What one step does in these experiments, and why; or in all of them.
+    Matrix { step: String, of: Option<String> },
+    /// What every step does in every experiment.
+    Verdicts {},
+    /// What the reader's own proxy should be able to do after the chapter of this step.
+    Milestone { step: String },
     /// The verdict over a step in a word or two.
     Badge { step: String },
     /// The simulator.

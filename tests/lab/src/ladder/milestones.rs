@@ -38,7 +38,7 @@ pub struct Question {
 
 impl Milestone {
     /// The step whose chapter it belongs to.
-    pub fn step(&self, ladder: &'static Ladder) -> &'static Step {
+    pub fn step<'l>(&self, ladder: &'l Ladder) -> &'l Step {
         let step = ladder.steps.iter().find(|step| step.chapter == self.chapter);
         step.expect("reading the milestones has asked for it")
     }
