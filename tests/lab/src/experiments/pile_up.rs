@@ -207,14 +207,13 @@ fn pile_up(
 ) -> Result<Piled, Halt> {
     let begun = Instant::now();
     let mut stopped = false;
-    let mut grew_at_each_look = vec![];
+    let mut looks = vec![];
     loop {
         // The queues are read first: what is in none of them was taken before we look at memory.
         let Reached { sent, inside, place, is_over } = transfer.reached(rig);
         let now = stored(rig);
         let [grown, in_files] = [0, 1].map(|at| now[at].saturating_sub(before[at]));
-        let rising = grew_at_each_look.iter().rev().take(3).all(|earlier| grown > *earlier);
-        grew_at_each_look.push(grown);
+        looks.push((inside, grown));
         let is_somewhere = grown.max(in_files) >= inside / 2;
         if stopped
             || grown.max(in_files) >= GREW
@@ -227,13 +226,24 @@ fn pile_up(
             rig.tell(format!(
                 "{sent} sent: {place}. Its memory grew by {grew}, its files by {files}."
             ));
-            let unsampled = rig.unsampled();
+            let (rising, unsampled) = (is_rising(&looks), rig.unsampled());
             return Ok(Piled { stopped, inside, grown, in_files, rising, unsampled });
         }
         // A look at memory again after every 4 MiB, or when nothing moves any more.
         let patience = if begun.elapsed() > LONG_ENOUGH / 2 { SETTLE } else { LULL };
         stopped = transfer.go_on(rig, sent + (4 << 20), patience)? == Ended::Still;
     }
+}
+
+/// Whether memory still grew by what was taken in the second half of the looks. Each look is how much was
+/// inside the proxy, and by how much its memory had grown. Single looks say little: some allocators grow in
+/// large steps.
+fn is_rising(looks: &[(u64, u64)]) -> bool {
+    let (first_half, second_half) = looks.split_at(looks.len() / 2);
+    let highest = |looks: &[(u64, u64)]| looks.iter().map(|look| look.1).max().unwrap_or(0);
+    let inside = |looks: &[(u64, u64)]| looks.last().map_or(0, |look| look.0);
+    let taken = inside(second_half).saturating_sub(inside(first_half));
+    taken > 0 && highest(second_half).saturating_sub(highest(first_half)) >= taken / 2
 }
 
 /// What becomes of a good verdict when an upload has piled up as well.
@@ -294,4 +304,19 @@ fn judge(transfer: Transfer, piled: &Piled) -> Verdict {
         (Kind::Exact, why)
     };
     verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_grows_in_steps_rises_and_a_store_that_is_full_does_not() {
+        let mib = |inside: u64, grown: u64| (inside << 20, grown << 20);
+        assert!(is_rising(&[mib(0, 1), mib(4, 6), mib(8, 10), mib(12, 14), mib(16, 18)]));
+        assert!(is_rising(&[mib(4, 30), mib(8, 30), mib(12, 60), mib(16, 60), mib(20, 60)]));
+        assert!(!is_rising(&[mib(4, 30), mib(8, 60), mib(12, 60), mib(16, 60), mib(20, 60)]));
+        assert!(!is_rising(&[mib(4, 6), mib(8, 10), mib(8, 10), mib(8, 10), mib(8, 20)]));
+        assert!(!is_rising(&[]));
+    }
 }

@@ -495,7 +495,7 @@ impl Rig {
         let received = client.received();
         let status = client.status();
         // Read now: judging the client closes its connection, and that changes the queues.
-        let queued = self.queued();
+        let stuck = if open && ended == Ended::Still { self.queued() } else { 0 };
         let (reading, evidence) = client.finish(sent);
         let transfer = Transfer { direction: Direction::Download, reading, evidence };
         if transfer.reading.has_crossed() {
@@ -505,11 +505,11 @@ impl Rig {
         if let Some(status) = status.filter(|status| !asked || *status != 200) {
             return Err(own_answer(status, received, asked).with(vec![transfer]).into());
         }
-        if open && ended == Ended::Still && queued > 0 {
+        if stuck > 0 {
             let what = format!(
                 "after {} bytes nothing more comes, while {} bytes wait in the kernel's queues",
                 thousands(received),
-                thousands(queued)
+                thousands(stuck)
             );
             return Err(self.frozen(&what).with(vec![transfer]).into());
         }
