@@ -56,6 +56,9 @@ enum Task {
     },
     /// What an experiment does, what it finds, and what that means to a user
     Explain {
+        /// Also say why the steps come to what they come to
+        #[arg(long)]
+        why: bool,
         /// Its name; without one, the experiments, a line each
         experiment: Option<String>,
     },
@@ -67,6 +70,9 @@ enum Task {
         /// The command is this step, changed: for the recording of the book's terminals
         #[arg(long, hide = true)]
         in_place_of: Option<String>,
+        /// Also say why a step comes to what it comes to
+        #[arg(long)]
+        why: bool,
         /// Seconds that the command may take until it listens
         #[arg(long, default_value_t = PATIENCE.as_secs())]
         patience: u64,
@@ -191,18 +197,18 @@ fn run(task: Task) -> Result<u8> {
         Task::Tour => Ok(u8::from(!tour::run(&steps()?))),
         Task::Matrix { jobs, json } => Ok(u8::from(!show_matrix(jobs, json)?)),
         Task::List { json } => list(json).map(|()| 0),
-        Task::Explain { experiment } => {
+        Task::Explain { why, experiment } => {
             let columns = Columns::of_stdout();
             match experiment {
                 // Nothing but prose: in a pipe, too, lines that can be read.
                 Some(name) => {
-                    print!("{}", explain::one(experiment_named(&name)?, columns.or(100)));
+                    print!("{}", explain::one(experiment_named(&name)?, why, columns.or(100)));
                 }
                 None => print!("{}", explain::all(columns)),
             }
             Ok(0)
         }
-        Task::Show { in_place_of, patience, experiment, proxy } => {
+        Task::Show { in_place_of, why, patience, experiment, proxy } => {
             let experiment = experiment_named(&experiment)?;
             let spec = proxy_from(proxy, Duration::from_secs(patience))?;
             show(
@@ -212,6 +218,7 @@ fn run(task: Task) -> Result<u8> {
                     None => spec,
                 },
                 |step| if in_place_of.is_some() { Change::Yes } else { step.change() },
+                why,
             )
         }
         Task::Check { only, jobs, details, patience, json, proxy } => {
@@ -241,13 +248,18 @@ fn run(task: Task) -> Result<u8> {
 }
 
 /// Tells one experiment as a story. A step whose verdict is not the book's is wrong, unless it was changed.
-fn show(experiment: &Experiment, spec: Spec, change: impl Fn(&Step) -> Change) -> Result<u8> {
+fn show(
+    experiment: &Experiment,
+    spec: Spec,
+    change: impl Fn(&Step) -> Change,
+    why: bool,
+) -> Result<u8> {
     let progress = Progress::line(1);
     progress.begins(experiment, &spec);
     let outcome = experiment.run(&spec);
     drop(progress);
     let change = ladder().step(&spec.name).filter(|_| !ladder().is_expected(&outcome)).map(change);
-    print!("{}", report::story(&outcome, change, Columns::of_stdout()));
+    print!("{}", report::story(&outcome, change, why, Columns::of_stdout()));
     Ok(match (spec.is_step, change) {
         (true, None) => 0,
         (true, Some(Change::No | Change::Unknown)) => 1,

@@ -74,7 +74,7 @@ impl Lesson<'_> {
                 println!("{}\n", columns.fill(&why));
                 return Progressed::Fault;
             }
-            println!("\n{}", report::story(outcome, None, columns));
+            println!("\n{}", report::story(outcome, None, false, columns));
             print_hints(self, question, columns);
             return match outcome.answer {
                 Answer::NotJudged => Progressed::NotJudged,
