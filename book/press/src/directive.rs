@@ -43,6 +43,8 @@ pub enum Directive {
     Score { program: String, experiment: String, answer: String },
     /// The version of a real program that was graded.
     Version { of: String },
+    /// How many minutes it takes to read a page, a multiple of five.
+    Minutes { of: String },
     /// How many there are, in words. Of `Steps` there are `Four`.
     Count { of: String },
 }
@@ -51,7 +53,7 @@ impl Directive {
     /// Whether it may stand in the middle of a line.
     pub fn is_inline(&self) -> bool {
         use Directive::*;
-        matches!(self, Badge { .. } | Count { .. } | Score { .. } | Version { .. })
+        matches!(self, Badge { .. } | Count { .. } | Minutes { .. } | Score { .. } | Version { .. })
     }
 }
 

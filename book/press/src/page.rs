@@ -136,6 +136,14 @@ fn experiments_of(names: Option<&str>) -> Result<Vec<&'static Experiment>, Strin
     names.split_whitespace().map(named).collect()
 }
 
+/// How many minutes it takes to read a page, rounded up to the next five: 200 words in a minute, which is
+/// slow for prose. Listings and terminals come to about as much as the directives and addresses that are
+/// counted here as words.
+fn minutes(page: &str) -> usize {
+    const WORDS: usize = 200;
+    page.split_whitespace().count().div_ceil(WORDS).next_multiple_of(5)
+}
+
 /// Makes what directives stand for.
 struct Expander<'a> {
     project: &'a Project,
@@ -198,6 +206,10 @@ impl Expander<'_> {
             Directive::Version { of } => {
                 let version = scores::entry(&scores::record(project)?, of)?.version.clone();
                 html! { (version) }
+            }
+            Directive::Minutes { of } => {
+                let text = project.read(&format!("book/src/{of}"))?;
+                html! { (minutes(&text)) }
             }
             Directive::Count { of } => {
                 let words = in_words(match of.as_str() {
