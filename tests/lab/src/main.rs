@@ -346,10 +346,11 @@ fn learn(at: Option<u32>, all_hints: bool, once: bool, command: Vec<String>) -> 
     };
     let lesson = Lesson { milestones: chosen, all_hints, subject, watched };
     let mut saved = Saved::of(&lesson.watched);
+    let mut open = 0;
     loop {
         let spec = spec.clone().map_or_else(mine, Ok);
         let status = match spec {
-            Ok(spec) => lesson.look(&spec).exit_status(),
+            Ok(spec) => lesson.look(&spec, &mut open).exit_status(),
             Err(error) => {
                 eprintln!("{error:#}");
                 1

@@ -56,33 +56,62 @@ impl Progressed {
 }
 
 impl Lesson<'_> {
-    /// Looks once: one milestone after the other, up to the first that is not reached.
-    pub fn look(&self, spec: &Spec) -> Progressed {
+    /// Looks at one milestone after the other, from this place on, up to the first that is not reached: its
+    /// place is what `open` becomes.
+    pub fn look(&self, spec: &Spec, open: &mut usize) -> Progressed {
+        let from = std::mem::take(open);
+        let progressed = self.look_from(from, spec, open);
+        if progressed == Progressed::Done && from > 0 {
+            println!(
+                "{}\n",
+                bold("And once more from the beginning, because one change can undo another.")
+            );
+            return self.look_from(0, spec, open);
+        }
+        progressed
+    }
+
+    fn look_from(&self, from: usize, spec: &Spec, open: &mut usize) -> Progressed {
         let columns = Columns::of_stdout();
-        for milestone in self.milestones {
+        for (place, milestone) in self.milestones.iter().enumerate().skip(from) {
             let step = milestone.step(ladder());
             println!("{}", columns.fill(&head(milestone, step)));
             let outcomes = ask(milestone, spec);
-            let open = milestone.asks.iter().zip(&outcomes);
-            let open = open.filter(|(question, it)| !question.is_met_by(it.verdict.kind));
-            let Some((question, outcome)) = open.into_iter().next() else {
-                println!("{}\n", paint(reached(step), style(Kind::Exact)));
-                continue;
-            };
-            if outcome.verdict.kind == Kind::Absent {
-                let why = format!("Your program does not run: {}.", outcome.verdict.sentence);
-                println!("{}\n", columns.fill(&why));
-                return Progressed::Fault;
+            let answers = || milestone.asks.iter().zip(&outcomes);
+            let is_met = |answer: &(&Question, &Outcome)| answer.0.is_met_by(answer.1.verdict.kind);
+            if let Some((question, outcome)) = answers().find(|answer| !is_met(answer)) {
+                *open = place;
+                return self.tell_fault(question, outcome, columns);
             }
-            println!("\n{}", report::story(outcome, None, false, columns));
-            print_hints(self, question, columns);
-            return match outcome.answer {
-                Answer::NotJudged => Progressed::NotJudged,
-                _ => Progressed::Fault,
-            };
+            for (Question { experiment, .. }, _) in
+                answers().filter(|answer| !answer.1.verdict.kind.is_good())
+            {
+                println!(
+                    "{}",
+                    faint(format!(
+                        "{experiment}: that will do for now; a later chapter asks for more."
+                    ))
+                );
+            }
+            println!("{}\n", paint(reached(step), style(Kind::Exact)));
         }
         self.print_end(columns);
         Progressed::Done
+    }
+
+    /// The first answer that will not do: how it came about, and a hint.
+    fn tell_fault(&self, question: &Question, outcome: &Outcome, columns: Columns) -> Progressed {
+        if outcome.verdict.kind == Kind::Absent {
+            let why = format!("Your program does not run: {}.", outcome.verdict.sentence);
+            println!("{}", columns.fill(&why));
+            return Progressed::Fault;
+        }
+        println!("\n{}", report::story(outcome, None, false, columns));
+        print_hints(self, question, columns);
+        match outcome.answer {
+            Answer::NotJudged => Progressed::NotJudged,
+            _ => Progressed::Fault,
+        }
     }
 
     fn print_end(&self, columns: Columns) {
