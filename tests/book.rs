@@ -192,7 +192,7 @@ fn the_introduction_counts_what_the_museum_and_the_notes_have() {
     }
     assert_eq!(press::page::exhibits(&Project::new(ROOT)), Ok(total), "each has an answer");
     let made = "{{#count of=\"exhibits\"}}";
-    assert!(introduction.contains(&format!("its history holds {made} bugs")));
+    assert!(introduction.contains(&format!("shows {made} bugs")));
     assert!(words(&museum).contains(&format!("The dropped write was one of {made}.")));
 }
 
