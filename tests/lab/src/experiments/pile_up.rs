@@ -36,13 +36,18 @@ const VANISHED: u64 = 64 << 20;
 /// Less than this is a buffer, not a pile, in bytes.
 const PILE: u64 = 16 << 20;
 
-/// After this time a slow proxy is judged by what it has done so far.
+/// After this time a slow proxy is judged by what it has done so far, if it has piled up enough.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
+
+/// After this time it is in any case.
+const TOO_LONG: Duration = Duration::from_secs(25);
 
 /// How a proxy took more than it could pass on.
 struct Piled {
     /// It stopped taking more.
     stopped: bool,
+    /// Nothing more would have been sent: one of the ends was done, or gone.
+    over: bool,
     /// Bytes that it had read and not written.
     inside: u64,
     /// How much its memory had grown, in bytes.
@@ -220,14 +225,22 @@ fn pile_up(
             || (!is_somewhere && inside >= VANISHED)
             || sent >= MOST
             || is_over
-            || begun.elapsed() > LONG_ENOUGH
+            || begun.elapsed() > if inside < PILE { TOO_LONG } else { LONG_ENOUGH }
         {
             let [sent, grew, files] = [sent, grown, in_files].map(size);
             rig.tell(format!(
                 "{sent} sent: {place}. Its memory grew by {grew}, its files by {files}."
             ));
             let (rising, unsampled) = (is_rising(&looks), rig.unsampled());
-            return Ok(Piled { stopped, inside, grown, in_files, rising, unsampled });
+            return Ok(Piled {
+                stopped,
+                over: is_over,
+                inside,
+                grown,
+                in_files,
+                rising,
+                unsampled,
+            });
         }
         // A look at memory again after every 4 MiB, or when nothing moves any more.
         let patience = if begun.elapsed() > LONG_ENOUGH / 2 { SETTLE } else { LULL };
@@ -258,7 +271,7 @@ fn add_upload(mut verdict: Verdict, piled: &Piled) -> Verdict {
             Kind::Spilled => verdict.notes.push(what),
             _ => (verdict.kind, verdict.sentence) = (Kind::Spilled, what),
         }
-    } else if !piled.stopped && piled.inside >= PILE {
+    } else if !piled.stopped && !piled.over {
         let why = format!(
             "{took}; its memory grew by {grown} and its files by {in_files}, which does not tell where the bytes were"
         );
@@ -292,7 +305,7 @@ fn judge(transfer: Transfer, piled: &Piled) -> Verdict {
             "{took}, and put {in_files} into a file; look for a setting that limits it (nginx: proxy_max_temp_file_size)"
         );
         (Kind::Spilled, what)
-    } else if piled.stopped || piled.inside < PILE {
+    } else if piled.stopped || piled.over {
         let what =
             format!("it stopped reading with {inside} of the response inside it, and lost none");
         (Kind::HeldBack, what)
