@@ -259,7 +259,7 @@ test("a link in the text, and one to the page, loads a preset", async () => {
 });
 
 test("a chapter's own links load what they name, and bring the reader there", async () => {
-    const { page, complaints } = await open("04-a-place-to-put-the-bytes.html");
+    const { page, complaints } = await open("04-every-byte-in-order.html");
     await page.locator("a[href='#sim=chapter-3']").focus();
     await page.keyboard.press("Enter");
     assert.equal((await shown(page)).preset, "chapter-3");
