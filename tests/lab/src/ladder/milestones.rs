@@ -9,7 +9,7 @@ use crate::arrived::verdict::Kind;
 use crate::experiments::{self, Experiment};
 
 /// Where they are written down, seen from the root of the workbook.
-pub const FILE: &str = "steps/mine/milestones.toml";
+pub const FILE: &str = "steps/milestones.toml";
 
 /// What a chapter asks of the reader's proxy.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,7 +33,19 @@ pub struct Question {
     #[serde(default)]
     pub enough: Vec<Kind>,
     /// A hint, and a plainer one. Neither gives the code.
-    pub hints: [String; 2],
+    hints: [String; 2],
+    /// Other hints where it comes to this verdict: a program that spins and one that loses bytes need
+    /// different ones.
+    #[serde(default)]
+    when: Vec<When>,
+}
+
+/// Hints for some verdicts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct When {
+    is: Vec<Kind>,
+    hints: [String; 2],
 }
 
 impl Milestone {
@@ -48,6 +60,12 @@ impl Question {
     /// The experiment.
     pub fn experiment(&self) -> &'static Experiment {
         experiments::named(&self.experiment).expect("reading the milestones has asked for it")
+    }
+
+    /// A hint for a program that came to this verdict, and a plainer one.
+    pub fn hints(&self, kind: Kind) -> &[String; 2] {
+        let when = self.when.iter().find(|when| when.is.contains(&kind));
+        when.map_or(&self.hints, |when| &when.hints)
     }
 
     /// Whether this verdict will do.
@@ -85,7 +103,8 @@ fn complaint(milestones: &[Milestone], ladder: &Ladder) -> Option<String> {
         if experiments::named(name).is_none() {
             return Some(format!("there is no experiment {name:?}"));
         }
-        let is_empty = question.hints.iter().any(|hint| hint.trim().is_empty());
+        let all = question.when.iter().map(|when| &when.hints).chain([&question.hints]);
+        let is_empty = all.flatten().any(|hint| hint.trim().is_empty());
         is_empty.then(|| format!("{name} has an empty hint"))
     })
 }

@@ -107,7 +107,7 @@ impl Lesson<'_> {
             return Progressed::Fault;
         }
         println!("\n{}", report::story(outcome, None, false, columns));
-        print_hints(self, question, columns);
+        print_hints(self, question, outcome.verdict.kind, columns);
         match outcome.answer {
             Answer::NotJudged => Progressed::NotJudged,
             _ => Progressed::Fault,
@@ -195,8 +195,8 @@ fn reached(step: &Step) -> String {
     format!("That is all that chapter {} asks.", step.number())
 }
 
-fn print_hints(lesson: &Lesson, question: &Question, columns: Columns) {
-    let [first, second] = &question.hints;
+fn print_hints(lesson: &Lesson, question: &Question, kind: Kind, columns: Columns) {
+    let [first, second] = question.hints(kind);
     println!("{}", columns.hang(&bold("Hint:"), 6, first));
     if lesson.all_hints {
         println!("{}", columns.hang(&bold("More:"), 6, second));

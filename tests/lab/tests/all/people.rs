@@ -203,7 +203,7 @@ fn a_fault_is_told_whole_and_with_the_way_to_its_evidence() {
 
 #[test]
 fn the_verdict_on_a_changed_step_may_be_what_was_wanted() {
-    let show = ["show", "--in-place-of", "03-dropped-write", "two-acts", "--"];
+    let show = ["show", "--why", "--in-place-of", "03-dropped-write", "two-acts", "--"];
     let (text, _, status) = lab(&[&show[..], &SOUND].concat(), Some(80));
     assert_fits(&text, 80);
     assert_eq!(status, 0, "{text}");
