@@ -11,7 +11,7 @@ fn main() {
     let target = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if target != "linux" {
         println!(
-            "cargo::error=The Dropped Write needs Linux (or WSL2 on Windows): it is about epoll and Linux's socket buffers, and this build is for {target}."
+            "cargo::error=The Dropped Write needs Linux, because it is about epoll and Linux's socket buffers, and this build is for {target}: book/src/not-on-linux.md names ways to run it in WSL2 or in a container."
         );
         std::process::exit(1);
     }

@@ -9,6 +9,8 @@ use lab::experiments::{self, Experiment};
 use lab::ladder::{Budget, ladder};
 use lab::numbers::in_words;
 use lab::scoreboard::record::{FILE, Record};
+use predicates::Predicate;
+use predicates::str::is_match;
 use press::Project;
 use press::check;
 use press::directive::Directive;
@@ -65,11 +67,27 @@ fn badges_and_tables_say_what_the_manifests_say() {
                     assert!(html.contains(&format!(">{}<", mark.words())), "{place}: {html}");
                 }
             }
-            Directive::Matrix { step: name } => {
-                let html = verdicts::matrix(step(&name)).into_string();
-                for kind in experiments::ALL.iter().flat_map(|one| expected(one, &name)) {
+            Directive::Matrix { step: name, of } => {
+                let is_shown = |one: &&Experiment| {
+                    of.as_ref().is_none_or(|of| of.split(' ').any(|name| name == one.name))
+                };
+                let shown: Vec<&Experiment> = experiments::ALL.iter().filter(is_shown).collect();
+                let html = verdicts::matrix(step(&name), &shown).into_string();
+                for kind in shown.iter().flat_map(|one| expected(one, &name)) {
                     let words = format!(">{}</span>", kind.word());
                     assert!(html.contains(&words), "{place}: {words} of {name}");
+                }
+            }
+            Directive::Verdicts {} => {
+                let html = verdicts::whole_matrix(ladder()).into_string();
+                for (one, step) in experiments::ALL
+                    .iter()
+                    .flat_map(|one| ladder().steps.iter().map(move |step| (one, step)))
+                {
+                    for kind in expected(one, &step.name) {
+                        let words = format!(">{}</span>", kind.word());
+                        assert!(html.contains(&words), "{place}: {words} of {}", step.name);
+                    }
                 }
             }
             _ => continue,
@@ -176,7 +194,7 @@ fn the_introduction_counts_what_the_museum_and_the_notes_have() {
     }
     assert_eq!(press::page::exhibits(&Project::new(ROOT)), Ok(total), "each has an answer");
     let made = "{{#count of=\"exhibits\"}}";
-    assert!(introduction.contains(&format!("its history holds {made} bugs")));
+    assert!(introduction.contains(&format!("shows {made} bugs")));
     assert!(words(&museum).contains(&format!("The dropped write was one of {made}.")));
 }
 
@@ -194,6 +212,73 @@ fn every_relay_of_the_table_is_what_the_page_says_of_all_of_them() {
         let score = record.entry(name).and_then(|entry| entry.score("aborted"));
         assert_eq!(score.map(|score| score.answer), Some(Answer::Fault), "{name}");
     }
+}
+
+/// Words that would tell a reader of chapter 3 what becomes of the bytes before the evidence does: patterns,
+/// without regard to case.
+const GIVEAWAYS: &str = r"let _\b
+did not take|not taken\b
+what `?write`? (returns|returned|answers|says|took)
+return value
+ignor(es|ed|ing) (the|what|its|a) (number|result|answer|count|write)
+what is ignored|is ignored
+throw[ns]? [^.]{0,30}away
+short write
+takes a part|took a part|took fewer|takes fewer|fewer bytes than
+Ok\(10000\)|55,536
+forgets|forgotten
+rest of the block
+first refusal|the refusal
+one read, one write|no question asked
+let_underscore|must_use|unused_io
+temporarily unavailable
+does not write it
+partial
+looks? at the count
+drops (the|what|whole) (rest|write|bytes)";
+
+/// Chapter 1 says what a short write is, where its code has a call that takes care of it.
+const ALLOWED: &str = "**`write` returns a number too**";
+
+#[test]
+fn nothing_gives_the_cause_away_before_the_evidence_does() {
+    let patterns: Vec<_> = GIVEAWAYS
+        .lines()
+        .map(|line| (line, is_match(format!("(?i){line}")).expect("a pattern")))
+        .collect();
+    let chapter = "03-the-dropped-write.md";
+    let reading_order: Vec<String> = read("SUMMARY.md")
+        .split(['(', ')'])
+        .filter(|part| part.ends_with(".md"))
+        .map(String::from)
+        .collect();
+    let reveal = reading_order.iter().position(|page| page == chapter).expect("it is there");
+    let mut found = vec![];
+    for page in &reading_order[..=reveal] {
+        let whole = read(page);
+        let text = match page == chapter {
+            true => whole.split_once("\n## The code").expect("the reveal").0,
+            false => &whole,
+        };
+        let directives = press::page::expand(&Project::new(ROOT), page, text).directives;
+        let terminals = directives.into_iter().filter_map(|(_, directive)| match directive {
+            Directive::Transcript { name, .. } => {
+                Some(read_path(&format!("book/transcripts/{name}.txt")))
+            }
+            _ => None,
+        });
+        let terminals: Vec<String> = terminals.collect();
+        let shown = terminals.iter().map(|text| text.split_once("---\n").expect("its head").1);
+        let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.starts_with(ALLOWED));
+        for part in paragraphs.chain(shown) {
+            // A pattern may be broken between two lines.
+            let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
+            for (words, _) in patterns.iter().filter(|(_, pattern)| pattern.eval(&part)) {
+                found.push(format!("{page}: {words}: {part}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
 #[test]

@@ -199,7 +199,7 @@ summary { cursor: pointer; color: var(--soft); }
       ${field("client", "The client reads", 64, 4)}
       ${field("kernel", "The kernel’s send buffer", 256, 16)}
       <div class="field"><label for="policy">When it is full, the proxy</label>
-        <select id="policy" data-policy>${POLICIES.map(([name, words]) => `<option value="${name}">${words}</option>`).join("")}</select></div>
+        <select id="policy" data-policy></select></div>
     </div>
     <div class="under">
       <div class="box" data-lostbox><p class="head">Lost</p><div class="lostcount" data-lost></div><div class="note" data-lostnote></div></div>
@@ -239,8 +239,18 @@ summary { cursor: pointer; color: var(--soft); }
             this.$$ = (selector) => [...root.querySelectorAll(selector)];
             this.timer = null;
 
+            // Readers who have not come to chapter 3 are to find out for themselves what step 03 does with the rest, so
+            // the pages before it offer only what came before them.
+            const asked = this.getAttribute("preset");
+            const first = Object.hasOwn(PRESETS, asked) ? asked : "chapter-3";
+            const order = (policy) => POLICIES.findIndex(([name]) => name === policy);
+            const own = order(PRESETS[first].policy);
+            const last = own < order("drop") ? own : POLICIES.length;
+            const offered = Object.entries(PRESETS).filter(([, { policy }]) => order(policy) <= last);
+            this.$("[data-policy]").innerHTML = POLICIES.slice(0, last + 1)
+                .map(([name, words]) => `<option value="${name}">${words}</option>`).join("");
             this.$("[data-preset]").innerHTML =
-                Object.entries(PRESETS).map(([name, { title }]) => `<option value="${name}">${title}</option>`).join("") +
+                offered.map(([name, { title }]) => `<option value="${name}">${title}</option>`).join("") +
                 `<option value="" hidden>Your own</option>`;
             const cells = Math.min(CELLS, model.DEFAULTS.chunks);
             this.$("[data-chunks]").innerHTML = `<div class="cell"></div>`.repeat(cells);
@@ -272,7 +282,7 @@ summary { cursor: pointer; color: var(--soft); }
             addEventListener("beforeprint", () => this.$(".fallback").append(slot));
             addEventListener("afterprint", () => this.$(".table").append(slot));
 
-            this.load(this.getAttribute("preset") || "chapter-3");
+            this.load(first);
         }
 
         disconnectedCallback() {

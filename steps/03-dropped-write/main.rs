@@ -5,7 +5,7 @@
 //! block, or none of it (EAGAIN), and the rest of the block is forgotten. This is the bug that the
 //! whole workbook is about: some bytes of a long answer to a slow client never arrive.
 //! Later steps: a half-closed connection is closed (06), a backend slow to accept holds the loop (07).
-//! Chapter 3: The dropped write.
+//! Chapter 3: Short pages are fine.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -203,7 +203,7 @@ fn pass_on(connection: &Connection, from: usize, block: &mut [u8]) -> Result<Flo
         Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Flow::Open),
         Err(error) => return Err(error).context(format!("reading from {}", END_NAMES[from])),
     };
-    // THE DROPPED WRITE. How many bytes were taken, if any, is in the answer that `_` throws away.
+    // THE DROPPED WRITE. `write` says how many bytes it took, and we throw that away.
     let _ = write(&connection.sockets[to], &block[..count]);
     Ok(Flow::Open)
 }

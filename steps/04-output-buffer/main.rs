@@ -1,11 +1,11 @@
-//! Step 04: a place to put the bytes.
+//! Step 04: every byte, in order.
 //!
 //! Adds: a FIFO in each direction for what a write did not take. EPOLLOUT tells when there is room
 //! again, and a connection is closed only after its FIFO is empty. Every byte arrives, in order.
 //! Wrong on purpose: nothing bounds the FIFO. A slow client and a fast backend make this process as
 //! large as the response; step 05 holds the backend back instead.
 //! Later steps: a half-closed connection is closed (06), a backend slow to accept holds the loop (07).
-//! Chapter 4: A place to put the bytes.
+//! Chapter 4: Every byte, in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;

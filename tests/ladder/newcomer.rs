@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
-use lab::ladder::{Ladder, ladder};
+use lab::ladder::{Ladder, ladder, milestones};
 use lab::numbers::in_words;
 use press::check::check;
 use press::page::expand;
@@ -90,6 +90,11 @@ impl Copy {
         // 5: the story.
         let story = format!("const STEP: &str = env!(\"CARGO_BIN_EXE_{}\");\n", copy.name);
         copy.write(&format!("tests/{}.rs", copy.name.replace('-', "_")), &story);
+        // 6: what the chapter asks of the reader's own proxy, here the same as the last one.
+        let all = copy.read(milestones::FILE);
+        let (_, asked) = all.rsplit_once("[[milestone]]").expect("there are milestones");
+        let more = format!("\n[[milestone]]{}", asked.replace(&last.chapter, &copy.chapter));
+        copy.write(milestones::FILE, &(all.clone() + &more));
         copy
     }
 
@@ -140,6 +145,7 @@ fn a_new_step_is_shown_by_everything_that_lists_the_steps() {
     let ladder = Ladder::read(copy.root()).expect("the manifests are right");
     assert_eq!(ladder.steps.len(), crate::ladder().steps.len() + 1);
     assert_eq!(parts_missing(copy.root(), &ladder), [""; 0]);
+    milestones::read(copy.root(), &ladder).expect("the new chapter has a milestone");
 
     // README, whose table is made anew, and the book.
     assert!(rows(&ladder).contains(&format!("[`{name}`](steps/{name}/main.rs) | {idea} |")));
@@ -182,6 +188,10 @@ fn what_a_newcomer_forgets_is_named() {
     copy.write(&copy.manifest(), &manifest);
 
     let ladder = Ladder::read(copy.root()).expect("it is right again");
+    let ours = fs::read_to_string(Path::new(ROOT).join(milestones::FILE)).expect("ours");
+    copy.write(milestones::FILE, &ours);
+    let error = milestones::read(copy.root(), &ladder).expect_err("no milestone");
+    assert!(error.contains(&copy.chapter), "{error}");
     let story = format!("tests/{}.rs", copy.name.replace('-', "_"));
     fs::remove_file(copy.root().join(&story)).expect("the story is there");
     let missing = parts_missing(copy.root(), &ladder);

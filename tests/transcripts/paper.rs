@@ -163,9 +163,7 @@ impl Paper {
         let transcript = Transcript { header: vec![], text: text.into() };
         for ((number, text), kind) in (first..).zip(text.lines()).zip(transcript.lines()) {
             let (mut line, mut times) = (text.to_string(), Once);
-            if COMPUTED.iter().any(|command| text.starts_with(command)) {
-                line = numbers(text);
-            } else if matches!(kind, TerminalLine::Printed(_)) && !is_status {
+            if matches!(kind, TerminalLine::Printed(_)) && !is_status {
                 for mask in &masks {
                     let (next, next_times) = masked(mask, line.trim_start());
                     (line, times) = (next, if next_times == Once { times } else { next_times });
@@ -184,9 +182,6 @@ impl Paper {
 
 /// Tools whose words depend on their version, and the mask for those of another one.
 const WORDS: [(&str, &str); 2] = [("curl", "other-curl"), ("strace", "other-strace")];
-
-/// Commands with numbers that the reader takes from what the terminal has shown before.
-const COMPUTED: [&str; 3] = ["$ sed ", "$ xxd ", "$ header="];
 
 /// What `numbers` makes of a row of bytes.
 const BYTES: &str = "‹bytes›";

@@ -1,11 +1,9 @@
 //! A scene is played: its programs are started, its cues followed, its commands run.
 
 use std::collections::HashMap;
-use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use lab::numbers::thousands;
-use lab::sent::wire::{Framing, Wire};
 use nix::sys::signal::Signal;
 
 use crate::programs;
@@ -112,48 +110,17 @@ fn run_all(stage: &mut Stage) -> Result<()> {
 fn run(stage: &mut Stage, paper: &Paper) -> Result<String> {
     let (mut terminal, mut status) = (String::new(), 0);
     for command in paper.commands() {
-        let last = terminal.lines().last().unwrap_or_default();
-        // Some numbers in commands are those that the commands before have found.
-        let now = if command.starts_with("sed --quiet '") {
-            // Three lines before the one that awk has found, and three after it.
-            let line = number_in(last)?;
-            format!("sed --quiet '{},{}p' page.txt", line - 3, line + 3)
-        } else if command.starts_with("header=") {
-            stage.header = number_in(last)?;
-            format!("header={}", stage.header)
-        } else if command.starts_with("xxd -s ") && !command.contains("header") {
-            // From the row above the one in which the stream jumps.
-            let row = jump(stage)? / 16 * 16;
-            format!("xxd -s {} -l 64 raw.txt", row.saturating_sub(16))
-        } else {
-            command
-        };
         let mut output = format!("{status}\n");
-        if now != "echo $?" {
-            (output, status) = stage.run(&now)?;
+        if command != "echo $?" {
+            (output, status) = stage.run(&command)?;
         }
-        if now.starts_with("ss ") {
+        if command.starts_with("ss ") {
             output = sockets::in_order(stage, &output)?;
         }
-        terminal += &format!("$ {now}\n{output}");
+        terminal += &format!("$ {command}\n{output}");
         if !terminal.ends_with('\n') {
             terminal.push('\n');
         }
     }
     Ok(terminal)
-}
-
-/// The first number in a line.
-fn number_in(line: &str) -> Result<u64> {
-    let mut numbers = line.split(|char: char| !char.is_ascii_digit());
-    let number = numbers.find_map(|digits| digits.parse().ok());
-    number.with_context(|| format!("{line:?} has no number for the next command"))
-}
-
-/// Where `raw.txt` ceases to be what the backend has sent, behind a chunk's header.
-fn jump(stage: &Stage) -> Result<u64> {
-    let raw = fs::read(stage.directory.path().join("raw.txt"))?;
-    let page = Wire::response(Framing::Chunked, stage.page_size()?);
-    let differs = |at: &u64| raw[*at as usize] != page.byte(page.head_len() + at);
-    (stage.header..raw.len() as u64).find(differs).context("raw.txt is what the backend has sent")
 }

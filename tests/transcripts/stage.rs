@@ -60,8 +60,6 @@ pub struct Stage<'s> {
     pub directory: TempDir,
     /// The step that an answer has changed, and the program.
     pub answer: Option<(String, PathBuf)>,
-    /// The variable of that name in the reader's shell.
-    pub header: u64,
     /// What terminals show, by the names of their papers, as far as it is known.
     pub recordings: HashMap<String, String>,
     actors: Vec<Actor>,
@@ -85,7 +83,7 @@ impl Stage<'_> {
         // An empty configuration, so that curl looks for no other.
         File::create(directory.path().join(".curlrc"))?;
         let (actors, recordings) = (vec![], HashMap::new());
-        Ok(Stage { scene, directory, answer: None, header: 0, recordings, actors })
+        Ok(Stage { scene, directory, answer: None, recordings, actors })
     }
 
     /// Starts a program in a terminal of its own. A backend or a proxy listens then.
@@ -124,7 +122,6 @@ impl Stage<'_> {
         for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
             sh.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        sh.env("header", self.header.to_string());
         // Without cues, there is nothing to read.
         let (stdin, cues) = pipe()?;
         sh.stdin(stdin);

@@ -23,8 +23,12 @@ pub enum Directive {
     Transcript { name: String, caption: String },
     /// A picture.
     Figure { file: String, alt: String, caption: String },
-    /// What one step does in every experiment.
-    Matrix { step: String },
+    /// What one step does in these experiments, and why; or in all of them.
+    Matrix { step: String, of: Option<String> },
+    /// What every step does in every experiment.
+    Verdicts {},
+    /// What the reader's own proxy should be able to do after the chapter of this step.
+    Milestone { step: String },
     /// The verdict over a step in a word or two.
     Badge { step: String },
     /// The simulator.
@@ -39,6 +43,8 @@ pub enum Directive {
     Score { program: String, experiment: String, answer: String },
     /// The version of a real program that was graded.
     Version { of: String },
+    /// How many minutes it takes to read a page, a multiple of five.
+    Minutes { of: String },
     /// How many there are, in words. Of `Steps` there are `Four`.
     Count { of: String },
 }
@@ -47,7 +53,7 @@ impl Directive {
     /// Whether it may stand in the middle of a line.
     pub fn is_inline(&self) -> bool {
         use Directive::*;
-        matches!(self, Badge { .. } | Count { .. } | Score { .. } | Version { .. })
+        matches!(self, Badge { .. } | Count { .. } | Minutes { .. } | Score { .. } | Version { .. })
     }
 }
 

@@ -32,6 +32,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::{fmt, fs};
 
+use lab::ladder::milestones::{self, Milestone};
 use lab::ladder::{Ladder, Step};
 use walkdir::{DirEntry, WalkDir};
 
@@ -106,6 +107,11 @@ impl Project {
         Ok(text.replace("\r\n", "\n"))
     }
 
+    /// What the chapters ask of the reader's own proxy.
+    pub fn milestones(&self) -> Result<Vec<Milestone>, Problem> {
+        milestones::read(&self.root, &self.ladder()?).map_err(|wrong| in_its_file(&wrong))
+    }
+
     /// The step of this name.
     pub fn step(&self, name: &str) -> Result<Step, Problem> {
         let ladder = self.ladder()?;
@@ -115,11 +121,14 @@ impl Project {
 
     /// The steps, as their manifests describe them.
     pub fn ladder(&self) -> Result<Ladder, Problem> {
-        Ladder::read(&self.root).map_err(|wrong| {
-            let (file, message) = wrong.split_once(": ").unwrap_or(("steps", &wrong));
-            Problem::new(file, 0, message.split_whitespace().collect::<Vec<_>>().join(" "))
-        })
+        Ladder::read(&self.root).map_err(|wrong| in_its_file(&wrong))
     }
+}
+
+/// `FILE: what is wrong` as a problem of that file.
+fn in_its_file(wrong: &str) -> Problem {
+    let (file, message) = wrong.split_once(": ").unwrap_or(("steps", wrong));
+    Problem::new(file, 0, message.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// All files below a directory whose names end like this, sorted, as paths from that directory. There

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use lab::experiments::{self, Experiment};
+use lab::ladder::milestones;
 use lab::numbers::in_words;
 use maud::{Markup, PreEscaped, html};
 use pulldown_cmark::{Event, Options, Parser, Tag};
@@ -126,6 +128,22 @@ fn part(project: &Project, file: &str, item: Option<&str>) -> Result<String, Str
 /// The HTML for a directive, or what is wrong with it.
 type Made = Result<Markup, Problem>;
 
+/// The experiments that a directive names, or all.
+fn experiments_of(names: Option<&str>) -> Result<Vec<&'static Experiment>, String> {
+    let Some(names) = names else { return Ok(experiments::ALL.iter().collect()) };
+    let named =
+        |name| experiments::named(name).ok_or_else(|| format!("there is no experiment {name:?}"));
+    names.split_whitespace().map(named).collect()
+}
+
+/// How many minutes it takes to read a page, rounded up to the next five: 200 words in a minute, which is
+/// slow for prose. Listings and terminals come to about as much as the directives and addresses that are
+/// counted here as words.
+fn minutes(page: &str) -> usize {
+    const WORDS: usize = 200;
+    page.split_whitespace().count().div_ceil(WORDS).next_multiple_of(5)
+}
+
 /// Makes what directives stand for.
 struct Expander<'a> {
     project: &'a Project,
@@ -166,7 +184,17 @@ impl Expander<'_> {
             Directive::Answer { answer, caption } => self.answer(answer, caption)?,
             Directive::Transcript { name, caption } => self.transcript(name, caption)?,
             Directive::Figure { file, alt, caption } => self.figure(file, alt, caption)?,
-            Directive::Matrix { step } => verdicts::matrix(&project.step(step)?),
+            Directive::Matrix { step, of } => {
+                verdicts::matrix(&project.step(step)?, &experiments_of(of.as_deref())?)
+            }
+            Directive::Verdicts {} => verdicts::whole_matrix(&project.ladder()?),
+            Directive::Milestone { step } => {
+                let step = project.step(step)?;
+                let all = project.milestones()?;
+                let its = all.iter().find(|it| it.chapter == step.chapter);
+                let none = || format!("{} has no milestone for {}", milestones::FILE, step.chapter);
+                verdicts::milestone(&step, its.ok_or_else(none)?)
+            }
             Directive::Badge { step } => verdicts::step_badge(&project.step(step)?),
             Directive::Sim { preset } => sim::element(&sim::presets(project)?, preset)?,
             Directive::Ladder {} => verdicts::ladder_table(&project.ladder()?),
@@ -178,6 +206,10 @@ impl Expander<'_> {
             Directive::Version { of } => {
                 let version = scores::entry(&scores::record(project)?, of)?.version.clone();
                 html! { (version) }
+            }
+            Directive::Minutes { of } => {
+                let text = project.read(&format!("book/src/{of}"))?;
+                html! { (minutes(&text)) }
             }
             Directive::Count { of } => {
                 let words = in_words(match of.as_str() {

@@ -5,13 +5,9 @@ use std::ops::RangeInclusive;
 use crate::page::chapter_number;
 use crate::tree::{Outline, Part};
 
-/// The sections of a numbered chapter, in their order, but for [`CODE`].
-pub const SECTIONS: &str = "Where we are · Predict · Run it · What goes wrong · Why · The diff · \
-                            The proof · Exercises · A closing note";
-
-/// A chapter may show its code as soon as the reader has run it, or only when the evidence has been
-/// collected: this section stands anywhere between the two others.
-pub const CODE: (&str, [&str; 2]) = ("The code", ["Run it", "The diff"]);
+/// The sections of a numbered chapter, in their order. The reader builds before the book's code is shown.
+pub const SECTIONS: &str = "Where we are · Predict · Run it · What happened · Why · Your turn · \
+                            The code · Exercises · A closing note";
 
 /// How many words a numbered chapter may have, answers included, code and captions not: a sitting.
 pub const WORDS: RangeInclusive<usize> = 1_500..=4_000;
@@ -100,17 +96,11 @@ fn questions(parts: Parts, predict: bool, complain: Complain) {
 }
 
 fn sections(parts: Parts, complain: Complain) {
-    let (code, [after, until]) = CODE;
     let given = headings(parts, 2, 2);
-    let place = |title: &str| given.iter().position(|(_, _, given)| *given == title);
-    if place(code).is_none() || place(code) < place(after) || place(code) > place(until) {
-        let line = place(code).map_or(1, |at| given[at].0);
-        complain(line, format!("the section {code:?} belongs between {after:?} and {until:?}"));
-    }
-    let mut others = given.iter().filter(|(_, _, title)| *title != code);
+    let mut given = given.iter();
     // Only the first one that is out of place, because all that follow it are too.
     for expected in SECTIONS.split(" · ").chain(["nothing"]) {
-        let (line, _, title) = others.next().unwrap_or(&(1, 2, "nothing"));
+        let (line, _, title) = given.next().unwrap_or(&(1, 2, "nothing"));
         if *title != expected {
             let message = format!("the section {title:?} stands where {expected:?} belongs");
             return complain(*line, message);

@@ -1,7 +1,8 @@
 //! Badges, tables and counts, made from the ladder's manifests and the laboratory's experiments.
 
 use lab::arrived::verdict::{Kind, Matter};
-use lab::experiments;
+use lab::experiments::{self, Experiment};
+use lab::ladder::milestones::Milestone;
 use lab::ladder::{Expectation, Ladder, Step};
 use lab::numbers::in_words;
 use maud::{Markup, html};
@@ -97,12 +98,14 @@ fn badges(expected: &Expectation) -> Markup {
     } }
 }
 
-/// What a step does in every experiment, and why, in a frame that the keyboard can scroll. On a narrow
+/// What a step does in some experiments, and why, in a frame that the keyboard can scroll. On a narrow
 /// screen the rows are grids (press.css), and only their roles tell browsers that this is a table.
-pub fn matrix(step: &Step) -> Markup {
-    let caption = format!("What {} does in every experiment", step.name);
+pub fn matrix(step: &Step, experiments: &[&Experiment]) -> Markup {
+    let these = if experiments.len() == experiments::ALL.len() { "every" } else { "some of the" };
+    let noun = if these == "every" { "experiment" } else { "experiments" };
+    let caption = format!("What {} does in {these} {noun}", step.name);
     let heads = ["Experiment", "Verdict", "Why"];
-    let rows = experiments::ALL.iter().map(|one| (one, step.expected(one.name)));
+    let rows = experiments.iter().map(|one| (one, step.expected(one.name)));
     html! { div.table-wrapper.matrix-frame role="region" tabindex="0" aria-label=(caption) {
         table.matrix.narrow role="table" {
             caption { (caption) }
@@ -116,6 +119,38 @@ pub fn matrix(step: &Step) -> Markup {
                 td role="cell" { (badges(&expected)) } td role="cell" { (expected.why) }
             } } }
         }
+    } }
+}
+
+/// What every step does in every experiment. A column for each step is headed by its number.
+pub fn whole_matrix(ladder: &Ladder) -> Markup {
+    let caption = "What every step does in every experiment";
+    html! { div.table-wrapper.matrix-frame role="region" tabindex="0" aria-label=(caption) {
+        table.whole-matrix {
+            caption { (caption) }
+            thead { tr {
+                th scope="col" { "Experiment" }
+                @for step in &ladder.steps {
+                    th scope="col" { abbr title=(step.name) { (format!("{:02}", step.number())) } }
+                }
+            } }
+            tbody { @for one in experiments::ALL { tr {
+                th scope="row" { code { (one.name) } }
+                @for step in &ladder.steps { td { (badges(&step.expected(one.name))) } }
+            } } }
+        }
+    } }
+}
+
+/// What a chapter asks of the reader's own proxy.
+pub fn milestone(step: &Step, milestone: &Milestone) -> Markup {
+    let number = step.number();
+    html! { div.milestone {
+        p.milestone-goal { strong { "Milestone " (number) "." } " " (milestone.goal) }
+        dl { @for question in &milestone.asks {
+            dt { code { (question.experiment) } }
+            dd { (question.experiment().question) }
+        } }
     } }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -13,10 +13,12 @@ use lab::arrived::verdict::Kind;
 use lab::experiments::{self, Experiment};
 use lab::kernel::wait;
 use lab::ladder::change::Change;
+use lab::ladder::milestones::{self, Milestone};
 use lab::ladder::{self, Expectation, Step, ladder, matrix};
-use lab::shown::grades::Grades;
+use lab::shown::grades::{self, Grades};
 use lab::shown::grid::{self, Cells};
 use lab::shown::json::Findings;
+use lab::shown::learn::{self, Lesson, Saved};
 use lab::shown::lines::Columns;
 use lab::shown::progress::{self, InOrder, Progress};
 use lab::shown::{doctor, explain, hand, names, report, scores, tour};
@@ -54,6 +56,9 @@ enum Task {
     },
     /// What an experiment does, what it finds, and what that means to a user
     Explain {
+        /// Also say why the steps come to what they come to
+        #[arg(long)]
+        why: bool,
         /// Its name; without one, the experiments, a line each
         experiment: Option<String>,
     },
@@ -65,6 +70,9 @@ enum Task {
         /// The command is this step, changed: for the recording of the book's terminals
         #[arg(long, hide = true)]
         in_place_of: Option<String>,
+        /// Also say why a step comes to what it comes to
+        #[arg(long)]
+        why: bool,
         /// Seconds that the command may take until it listens
         #[arg(long, default_value_t = PATIENCE.as_secs())]
         patience: u64,
@@ -100,6 +108,27 @@ enum Task {
         /// The command, after `--`; or the name of a step
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         proxy: Vec<String>,
+    },
+    /// Try your own proxy, chapter by chapter, each time you save it
+    ///
+    /// It builds steps/mine and asks what the chapters ask, up to the first question that goes wrong.
+    /// Of that it shows what happened, and a hint.
+    ///
+    /// Exit status with --once: 0 everything was reached; 1 something was not, or it does not build;
+    /// 2 bad arguments; 3 something could not be judged.
+    Learn {
+        /// Only what this chapter asks
+        #[arg(long, value_name = "CHAPTER")]
+        at: Option<u32>,
+        /// Tell the second hint as well
+        #[arg(long)]
+        hint: bool,
+        /// Look once, and do not wait for a save
+        #[arg(long)]
+        once: bool,
+        /// After `--`: another program in its place, in any language, as for `check`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
     },
     /// What the experiments say of real programs: nginx, HAProxy, socat and many more
     ///
@@ -168,18 +197,18 @@ fn run(task: Task) -> Result<u8> {
         Task::Tour => Ok(u8::from(!tour::run(&steps()?))),
         Task::Matrix { jobs, json } => Ok(u8::from(!show_matrix(jobs, json)?)),
         Task::List { json } => list(json).map(|()| 0),
-        Task::Explain { experiment } => {
+        Task::Explain { why, experiment } => {
             let columns = Columns::of_stdout();
             match experiment {
                 // Nothing but prose: in a pipe, too, lines that can be read.
                 Some(name) => {
-                    print!("{}", explain::one(experiment_named(&name)?, columns.or(100)));
+                    print!("{}", explain::one(experiment_named(&name)?, why, columns.or(100)));
                 }
                 None => print!("{}", explain::all(columns)),
             }
             Ok(0)
         }
-        Task::Show { in_place_of, patience, experiment, proxy } => {
+        Task::Show { in_place_of, why, patience, experiment, proxy } => {
             let experiment = experiment_named(&experiment)?;
             let spec = proxy_from(proxy, Duration::from_secs(patience))?;
             show(
@@ -189,6 +218,7 @@ fn run(task: Task) -> Result<u8> {
                     None => spec,
                 },
                 |step| if in_place_of.is_some() { Change::Yes } else { step.change() },
+                why,
             )
         }
         Task::Check { only, jobs, details, patience, json, proxy } => {
@@ -196,6 +226,7 @@ fn run(task: Task) -> Result<u8> {
             let told = (!json).then(|| Grades { details, columns: Columns::of_stdout() });
             check(&chosen, &proxy_from(proxy, Duration::from_secs(patience))?, jobs, told)
         }
+        Task::Learn { at, hint, once, command } => learn(at, hint, once, command),
         Task::Scoreboard(options) => {
             let plan = options.plan().map_err(Usage)?;
             scores::run(&options, &plan, &experiments_named(&options.only)?)
@@ -217,13 +248,18 @@ fn run(task: Task) -> Result<u8> {
 }
 
 /// Tells one experiment as a story. A step whose verdict is not the book's is wrong, unless it was changed.
-fn show(experiment: &Experiment, spec: Spec, change: impl Fn(&Step) -> Change) -> Result<u8> {
+fn show(
+    experiment: &Experiment,
+    spec: Spec,
+    change: impl Fn(&Step) -> Change,
+    why: bool,
+) -> Result<u8> {
     let progress = Progress::line(1);
     progress.begins(experiment, &spec);
     let outcome = experiment.run(&spec);
     drop(progress);
     let change = ladder().step(&spec.name).filter(|_| !ladder().is_expected(&outcome)).map(change);
-    print!("{}", report::story(&outcome, change, Columns::of_stdout()));
+    print!("{}", report::story(&outcome, change, why, Columns::of_stdout()));
     Ok(match (spec.is_step, change) {
         (true, None) => 0,
         (true, Some(Change::No | Change::Unknown)) => 1,
@@ -284,6 +320,66 @@ fn check(
     Ok(report::exit_status(&outcomes))
 }
 
+/// Tries the reader's own proxy, and again at every save.
+fn learn(at: Option<u32>, all_hints: bool, once: bool, command: Vec<String>) -> Result<u8> {
+    let root = ladder::root();
+    let all = milestones::read(&root, ladder()).map_err(anyhow::Error::msg)?;
+    let chosen = match at {
+        None => &all[..],
+        Some(chapter) => {
+            let is_it = |it: &Milestone| it.step(ladder()).number() == chapter;
+            let place = all.iter().position(is_it).ok_or_else(|| {
+                Usage(format!("there is no chapter {chapter}; the last one is {}", all.len()))
+            })?;
+            &all[place..=place]
+        }
+    };
+    let own = || vec![root.join("steps/mine")];
+    let (spec, watched, subject) = match command.is_empty() {
+        true => (None, own(), "mine".to_string()),
+        false => {
+            let spec = proxy_from(command, PATIENCE)?;
+            let subject = format!("-- {}", grades::shell(&spec.command));
+            let watched = learn::files_of(&spec.command)?;
+            (Some(spec), watched, subject)
+        }
+    };
+    let lesson = Lesson { milestones: chosen, all_hints, subject, watched };
+    let mut saved = Saved::of(&lesson.watched);
+    let mut open = 0;
+    loop {
+        let spec = spec.clone().map_or_else(mine, Ok);
+        let status = match spec {
+            Ok(spec) => lesson.look(&spec, &mut open).exit_status(),
+            Err(error) => {
+                eprintln!("{error:#}");
+                1
+            }
+        };
+        if once {
+            return Ok(status);
+        }
+        ensure!(
+            !lesson.watched.is_empty(),
+            Usage(
+                "no word of the command is a file that could be watched: --once looks once".into()
+            )
+        );
+        learn::say_what_is_awaited(&lesson.watched, &root);
+        lesson.wait_for_a_save(&mut saved);
+        println!();
+    }
+}
+
+/// The reader's own proxy, built.
+fn mine() -> Result<Spec> {
+    let path = own_directory()?.join("mine");
+    build(&["--bin", "mine"]).context("your proxy does not compile yet")?;
+    ensure!(path.exists(), "{} is not there: run `cargo build` first", path.display());
+    let command = [&path.to_string_lossy(), "{listen}", "{backend}"].map(String::from);
+    Ok(Spec::foreign(command.into()))
+}
+
 fn list(json: bool) -> Result<()> {
     #[derive(Serialize)]
     struct Row {
@@ -338,6 +434,9 @@ fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
         words.remove(0);
     }
     let line = words.join(" ");
+    if line == "mine" {
+        return Ok(Spec { patience, ..mine()? });
+    }
     if ladder().step(&line).is_some() {
         let known = steps()?.into_iter().find(|spec| spec.name == line);
         return known.with_context(|| format!("{line} has not been built"));
@@ -367,9 +466,9 @@ fn proxy_from(mut words: Vec<String>, patience: Duration) -> Result<Spec> {
 
 /// The steps of the workbook, built.
 fn steps() -> Result<Vec<Spec>> {
-    let own = std::env::current_exe().context("finding the own program")?;
-    let directory = own.parent().context("the own program has no directory")?;
-    build(directory)?;
+    let directory = own_directory()?;
+    let bins = ladder().steps.iter().flat_map(|step| ["--bin", &step.name]);
+    build(&bins.collect::<Vec<_>>()).context("the steps could not be built")?;
     let root = ladder::root();
     ensure!(
         !ladder().steps.is_empty(),
@@ -384,17 +483,24 @@ fn steps() -> Result<Vec<Spec>> {
     ladder().steps.iter().map(step).collect()
 }
 
-/// If cargo has started us, builds the steps, so that they are as new as their sources.
-fn build(directory: &Path) -> Result<()> {
+/// Where this program and those of the steps are.
+fn own_directory() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("finding the own program")?;
+    Ok(own.parent().context("the own program has no directory")?.into())
+}
+
+/// If cargo has started us, builds these programs of the workbook, so that they are as new as their
+/// sources. What the compiler says is for whoever sits there.
+fn build(bins: &[&str]) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let mut command = Command::new(cargo);
     command.current_dir(ladder::root());
-    command.args(["build", "--quiet", "--package", "dropped-write", "--bins"]);
-    if directory.ends_with("release") {
+    command.args(["build", "--quiet", "--package", "dropped-write"]).args(bins);
+    if own_directory()?.ends_with("release") {
         command.arg("--release");
     }
-    let status = command.status().context("running cargo to build the steps")?;
-    ensure!(status.success(), "the steps could not be built");
+    let status = command.status().context("running cargo")?;
+    ensure!(status.success(), "cargo build ended with {status}");
     Ok(())
 }
 

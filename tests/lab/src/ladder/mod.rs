@@ -16,6 +16,7 @@
 pub mod cargo;
 pub mod change;
 pub mod matrix;
+pub mod milestones;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -123,8 +123,8 @@ impl Findings {
     fn verdict(&self, columns: Columns) -> String {
         let text = match &self.obstacles[..] {
             [] => format!(
-                "This machine will show the bug: with a client that does not read, everything beyond\n\
-                 the first {} has to wait somewhere, and in step 03 it has nowhere to wait.",
+                "This machine will show the bug: for a client that does not read, the buffers hold the\n\
+                 first {} of a page, and the rest is up to the proxy.",
                 size(self.absorbed)
             ),
             obstacles => format!("In the way: {}.", obstacles.join("; ")),

@@ -9,8 +9,9 @@ use crate::shown::report::{bold, faint, word};
 /// How far the paragraphs stand in.
 const INDENT: usize = 2;
 
-/// One experiment, and what the steps come to in it.
-pub fn one(experiment: &Experiment, columns: Columns) -> String {
+/// One experiment, and what the steps come to in it. `why` asks for the reasons, too: the book lets its
+/// readers find them.
+pub fn one(experiment: &Experiment, why: bool, columns: Columns) -> String {
     let Experiment { name, question, method, finds, meaning, judges, .. } = experiment;
     let judges: Vec<String> = judges.iter().map(|matter| matter.to_string()).collect();
     let paragraphs = [
@@ -23,7 +24,7 @@ pub fn one(experiment: &Experiment, columns: Columns) -> String {
     for (head, paragraph) in paragraphs {
         text += &format!("\n{}\n{}\n", bold(head), columns.hang("", INDENT, &paragraph));
     }
-    text += &format!("\n{}\n{}", bold("What the steps come to in it"), steps(name, columns));
+    text += &format!("\n{}\n{}", bold("What the steps come to in it"), steps(name, why, columns));
     let is_faulty = |step: &&Step| step.expected(name).kinds.iter().any(|kind| !kind.is_good());
     if let Some(step) = ladder().steps.iter().find(is_faulty) {
         let command = format!("cargo lab show {name} {}", step.name);
@@ -32,14 +33,14 @@ pub fn one(experiment: &Experiment, columns: Columns) -> String {
     text
 }
 
-/// What each step comes to, and why. A reason that is that of the step before is not told twice.
-fn steps(experiment: &str, columns: Columns) -> String {
+/// What each step comes to, and perhaps why. A reason that is that of the step before is not told twice.
+fn steps(experiment: &str, why: bool, columns: Columns) -> String {
     let mut before = None;
     let row = |step: &Step| {
         let expected = step.expected(experiment);
         let words: Vec<String> = expected.kinds.iter().map(|kind| word(*kind, 0)).collect();
         let why = match before.replace(expected.clone()) {
-            _ if expected.is_exact() => String::new(),
+            _ if !why || expected.is_exact() => String::new(),
             Some(before) if before == expected => ": the same".into(),
             _ => format!(": {}", expected.why),
         };

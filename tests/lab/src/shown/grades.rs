@@ -144,7 +144,7 @@ fn counts(outcome: &Outcome) -> String {
 }
 
 /// A command as a shell reads it.
-fn shell(words: &[String]) -> String {
+pub fn shell(words: &[String]) -> String {
     let is_plain = |word: &str| {
         let known = |char: char| char.is_ascii_alphanumeric() || "_-./:=,@%+{}".contains(char);
         // Braces with a comma between them mean several words to a shell.

@@ -6,6 +6,7 @@ pub mod grades;
 pub mod grid;
 pub mod hand;
 pub mod json;
+pub mod learn;
 pub mod lines;
 pub mod names;
 pub mod progress;

@@ -101,20 +101,21 @@ fn excuse(step: &Step, change: Change) -> Option<String> {
     }
 }
 
-/// A verdict held against what the book says of the step. `change` is known if it is another one.
-fn by_the_book(outcome: &Outcome, change: Option<Change>) -> Option<String> {
+/// A verdict held against what the book says of the step. `change` is known if it is another one. The
+/// reason is told only if it was asked for: the book lets its readers find it.
+fn by_the_book(outcome: &Outcome, change: Option<Change>, why: bool) -> Option<String> {
     let step = ladder().step(&outcome.proxy)?;
     let expected = ladder().expected_of(outcome)?;
-    let why = &expected.why;
-    let Some(change) = change else { return Some(format!("As expected: {why}.")) };
+    let why = if why { format!(": {}", expected.why) } else { String::new() };
+    let Some(change) = change else { return Some(format!("As expected{why}.")) };
     let not = if change == Change::Yes { "" } else { "NOT as expected. " };
     let excuse = excuse(step, change).map_or(String::new(), |excuse| format!(" {excuse}"));
-    Some(format!("{not}The book says {} of this step: {why}.{excuse}", expected.words()))
+    Some(format!("{not}The book says {} of this step{why}.{excuse}", expected.words()))
 }
 
 /// The whole story of one experiment. `change` says whether a step was changed whose verdict is not the
-/// book's.
-pub fn story(outcome: &Outcome, change: Option<Change>, columns: Columns) -> String {
+/// book's, and `why` asks for the book's reason.
+pub fn story(outcome: &Outcome, change: Option<Change>, why: bool, columns: Columns) -> String {
     let mut text = String::new();
     let question = experiments::named(outcome.experiment).map_or("", |known| known.question);
     let title = format!("{}: {question}", bold(outcome.experiment));
@@ -136,7 +137,7 @@ pub fn story(outcome: &Outcome, change: Option<Change>, columns: Columns) -> Str
     for Unjudged { matter, why } in &verdict.unjudged {
         let _ = writeln!(text, "\n{}", columns.fill(&format!("Not judged: {matter}. {why}.")));
     }
-    if let Some(sentence) = by_the_book(outcome, change) {
+    if let Some(sentence) = by_the_book(outcome, change, why) {
         let _ = writeln!(text, "\n{}", columns.fill(&sentence));
     }
     text
@@ -276,7 +277,7 @@ mod tests {
     /// What is said at the end of the story when the first step comes to this in `crowd`.
     fn end(kind: Kind, change: Option<Change>) -> String {
         let outcome = outcome(kind, true);
-        story(&outcome, change, Columns(None)).lines().last().unwrap_or_default().into()
+        story(&outcome, change, true, Columns(None)).lines().last().unwrap_or_default().into()
     }
 
     fn outcome(kind: Kind, is_step: bool) -> Outcome {
@@ -307,11 +308,19 @@ mod tests {
     }
 
     #[test]
+    fn the_reason_is_told_only_if_it_was_asked_for() {
+        let outcome = outcome(Kind::Frozen, true);
+        let told = |why| story(&outcome, None, why, Columns(None));
+        assert!(told(true).ends_with("As expected: it serves one client at a time.\n"));
+        assert!(told(false).ends_with("As expected.\n"));
+    }
+
+    #[test]
     fn a_program_with_the_name_of_a_step_is_not_judged_as_the_step() {
         let outcomes = [outcome(Kind::Died, false)];
         assert_eq!(deviations(&outcomes), [""; 0]);
         assert_eq!(excuses(&outcomes), [""; 0]);
-        let told = story(&outcomes[0], None, Columns(None));
+        let told = story(&outcomes[0], None, true, Columns(None));
         assert!(!told.contains("xpected") && !told.contains("The book"), "{told}");
         assert_eq!(deviations(&[outcome(Kind::Died, true)]).len(), 1);
     }

@@ -117,10 +117,7 @@ fn what_next(columns: Columns) -> String {
             "the hole from nearby, with the bytes around it",
         ),
         ("cargo lab explain two-acts", "what that experiment does, and what it finds"),
-        (
-            "diff -u steps/02-naive-epoll/main.rs steps/03-dropped-write/main.rs",
-            "the bug, as a change of a few lines",
-        ),
+        ("cargo lab learn", "your own proxy, chapter by chapter"),
         ("cargo lab matrix", "every step through every experiment"),
         ("cargo test", "the same claims, as tests"),
     ];

@@ -6,6 +6,7 @@ mod by_hand;
 mod check;
 mod curl;
 mod json;
+mod learn;
 mod people;
 mod proxies;
 mod scoreboard;

@@ -100,7 +100,7 @@ fn a_name_that_is_like_no_other_gets_the_whole_list() {
 fn every_experiment_is_explained_in_lines_that_fit() {
     for experiment in experiments::ALL {
         for columns in [50, 80, 120] {
-            let (text, _, status) = lab(&["explain", experiment.name], Some(columns));
+            let (text, _, status) = lab(&["explain", "--why", experiment.name], Some(columns));
             assert_eq!(status, 0);
             assert_fits(&text, columns);
             let text = in_one_line(&text);
@@ -123,6 +123,15 @@ fn every_experiment_is_explained_in_lines_that_fit() {
             }
         }
     }
+}
+
+#[test]
+fn reasons_are_told_only_to_those_who_ask_why() {
+    let (text, _, _) = lab(&["explain", "two-acts"], None);
+    let step = &ladder().steps[2];
+    let expected = step.expected("two-acts");
+    assert!(text.contains(&format!("{}  {}\n", step.name, expected.words())), "{text}");
+    assert!(!text.contains(&expected.why), "{text}");
 }
 
 #[test]
@@ -194,7 +203,7 @@ fn a_fault_is_told_whole_and_with_the_way_to_its_evidence() {
 
 #[test]
 fn the_verdict_on_a_changed_step_may_be_what_was_wanted() {
-    let show = ["show", "--in-place-of", "03-dropped-write", "two-acts", "--"];
+    let show = ["show", "--why", "--in-place-of", "03-dropped-write", "two-acts", "--"];
     let (text, _, status) = lab(&[&show[..], &SOUND].concat(), Some(80));
     assert_fits(&text, 80);
     assert_eq!(status, 0, "{text}");
