@@ -3,7 +3,7 @@ use super::giving_back::what_is_kept;
 
 pub const EXPERIMENT: Experiment = Experiment {
     name: "plain",
-    question: "a fast client and a short page, in all three framings: does everything arrive?",
+    question: "a fast client and a short page, which can end in three ways: does everything arrive?",
     method: "The client asks for three short pages, one after the other, and reads as fast as it can. \
         The end of the first is told by chunks, of the second by a Content-Length, of the third by \
         closing the connection. Then ten clients at a time ask for a small page, and the proxy's \

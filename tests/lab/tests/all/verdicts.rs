@@ -379,12 +379,12 @@ fn memory_that_does_not_come_back_is_a_leak() {
 #[test]
 fn a_daemon_that_hides_where_it_comes_from_is_found_by_its_socket() {
     let daemon = format!(
-        "(env -i setsid {} relay unbounded {{listen}} {{backend}} >/dev/null 2>&1 &); exec sleep 60",
+        "(env -i setsid {} relay spin {{listen}} {{backend}} >/dev/null 2>&1 &); exec sleep 60",
         env!("CARGO_BIN_EXE_lab")
     );
     let spec = program(&["sh", "-c", &daemon], PATIENCE);
-    let verdict = experiments::named("pile-up").unwrap().run(&spec).verdict;
-    assert_kind(&verdict, Kind::Grew);
+    let verdict = experiments::named("lost-tail").unwrap().run(&spec).verdict;
+    assert_kind(&verdict, Kind::Spun);
 }
 
 #[test]
