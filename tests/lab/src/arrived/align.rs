@@ -781,7 +781,7 @@ mod tests {
     fn any_hole_is_found(framing: Framing) {
         let wire = Wire::response(framing, 200_000);
         let bytes = wire.bytes();
-        for at in [200, 4096, 65_536, 65_543, 120_001] {
+        let each_length = |at: usize| {
             for len in [1, 15, 16, 17, 4096, 30_019, 65_536] {
                 let mut arrived = bytes.clone();
                 arrived.drain(at..at + len);
@@ -795,7 +795,12 @@ mod tests {
                 assert_eq!((damage.foreign, damage.altered, damage.reordered), (0, 0, 0));
                 assert!(!gap.tail);
             }
-        }
+        };
+        std::thread::scope(|scope| {
+            for at in [200, 4096, 65_536, 65_543, 120_001] {
+                scope.spawn(move || each_length(at));
+            }
+        });
     }
 
     #[test]

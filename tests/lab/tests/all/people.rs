@@ -148,7 +148,7 @@ fn without_a_name_explain_lists_the_experiments() {
 // ---- A check ------------------------------------------------------------------------------------
 
 /// Some experiments that take little time, not in the order of the list.
-const SOME: [&str; 4] = ["two-acts", "plain", "refused", "reset"];
+const SOME: [&str; 4] = ["two-acts", "plain", "refused", "lost-tail"];
 
 fn check(options: &[&str], proxy: &[&str], columns: Option<usize>) -> (String, i32) {
     let only = SOME.iter().flat_map(|name| ["--only", name]);
