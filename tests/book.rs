@@ -177,7 +177,7 @@ fn the_introduction_counts_what_the_museum_and_the_notes_have() {
     let mut total = 0;
     for (answer, sentence) in [
         ("yes", "ruled out **{}** of them"),
-        ("half", "taken the edge off **{}**"),
+        ("half", "made **{}** less harmful"),
         ("no", "The other **{}** compile"),
     ] {
         let exhibits = museum.matches(&format!("Rust prevents it: {answer}*")).count()
