@@ -20,7 +20,7 @@ use lab::shown::grid::{self, Cells};
 use lab::shown::json::Findings;
 use lab::shown::learn::{self, Lesson, Saved};
 use lab::shown::lines::Columns;
-use lab::shown::progress::{self, InOrder, Progress};
+use lab::shown::progress::{self, Progress};
 use lab::shown::{doctor, explain, hand, names, report, scores, tour};
 use lab::subject::proxy::{PATIENCE, Spec};
 use serde::Serialize;
@@ -295,21 +295,7 @@ fn check(
     jobs: usize,
     told: Option<Grades>,
 ) -> Result<u8> {
-    let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
-    let progress = Progress::line(work.len());
-    let mut lines = InOrder::default();
-    let begins = |experiment: &'static Experiment, spec: &Spec| progress.begins(experiment, spec);
-    let outcomes = matrix::run_all_if_present(work, jobs, begins, |outcome| {
-        progress.ends(&outcome.proxy, outcome.experiment);
-        let place = chosen.iter().position(|one| one.name == outcome.experiment);
-        // If it is the first one that is absent, so is all the rest.
-        let is_none = place == Some(0) && outcome.verdict.kind == Kind::Absent;
-        if let (Some(grades), Some(place), false) = (told, place, is_none) {
-            let ready = lines.put(place, grades.line(outcome));
-            ready.iter().for_each(|line| progress.print(line));
-        }
-    });
-    drop(progress);
+    let outcomes = grades::run(chosen, spec, jobs, told);
     match (told, outcomes.first()) {
         (None, _) => print_json(&Findings::of(&outcomes))?,
         (Some(grades), Some(first)) if first.verdict.kind == Kind::Absent => {
@@ -490,7 +476,7 @@ fn own_directory() -> Result<PathBuf> {
 }
 
 /// If cargo has started us, builds these programs of the workbook, so that they are as new as their
-/// sources. What the compiler says is for whoever sits there.
+/// sources. The compiler's messages go to the terminal.
 fn build(bins: &[&str]) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let mut command = Command::new(cargo);

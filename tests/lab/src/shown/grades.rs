@@ -3,11 +3,37 @@
 use std::fmt::Write;
 
 use crate::arrived::verdict::{Answer, Kind, Matter, Unjudged};
-use crate::experiments::{self, Outcome};
+use crate::experiments::{self, Experiment, Outcome};
+use crate::ladder::matrix;
 use crate::numbers::count_of;
 use crate::shown::lines::{Columns, cut_sentence};
+use crate::shown::progress::{InOrder, Progress};
 use crate::shown::report::{bold, faint, judged, paint, style, word};
 use crate::subject::proxy::Spec;
+
+/// Puts experiments to a proxy, `jobs` at a time. If somebody is to be told, each has a line as soon as it
+/// and those before it are done; a proxy that never listens has none.
+pub fn run(
+    chosen: &[&'static Experiment],
+    spec: &Spec,
+    jobs: usize,
+    told: Option<Grades>,
+) -> Vec<Outcome> {
+    let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
+    let progress = Progress::line(work.len());
+    let mut lines = InOrder::default();
+    let begins = |experiment: &'static Experiment, spec: &Spec| progress.begins(experiment, spec);
+    matrix::run_all_if_present(work, jobs, begins, |outcome| {
+        progress.ends(&outcome.proxy, outcome.experiment);
+        let place = chosen.iter().position(|one| one.name == outcome.experiment);
+        // If it is the first one that is absent, so is all the rest.
+        let is_none = place == Some(0) && outcome.verdict.kind == Kind::Absent;
+        if let (Some(grades), Some(place), false) = (told, place, is_none) {
+            let ready = lines.put(place, grades.line(outcome));
+            ready.iter().for_each(|line| progress.print(line));
+        }
+    })
+}
 
 /// How the lines of a check are written.
 #[derive(Clone, Copy)]

@@ -15,9 +15,8 @@ use crate::ladder::matrix;
 use crate::ladder::milestones::{Milestone, Question};
 use crate::ladder::{Step, ladder};
 use crate::numbers::in_words;
-use crate::shown::grades::Grades;
+use crate::shown::grades::{self, Grades};
 use crate::shown::lines::Columns;
-use crate::shown::progress::{InOrder, Progress};
 use crate::shown::report::{self, bold, faint, paint, style};
 use crate::subject::proxy::Spec;
 
@@ -76,7 +75,9 @@ impl Lesson<'_> {
         for (place, milestone) in self.milestones.iter().enumerate().skip(from) {
             let step = milestone.step(ladder());
             println!("{}", columns.fill(&head(milestone, step)));
-            let outcomes = ask(milestone, spec);
+            let asks: Vec<_> = milestone.asks.iter().map(Question::experiment).collect();
+            let told = Some(Grades { details: false, columns });
+            let outcomes = grades::run(&asks, spec, matrix::JOBS, told);
             let answers = || milestone.asks.iter().zip(&outcomes);
             let is_met = |answer: &(&Question, &Outcome)| answer.0.is_met_by(answer.1.verdict.kind);
             if let Some((question, outcome)) = answers().find(|answer| !is_met(answer)) {
@@ -126,6 +127,7 @@ impl Lesson<'_> {
 
     /// Waits until something that is watched has been saved.
     pub fn wait_for_a_save(&self, seen: &mut Saved) {
+        // How often it looks. This sets the pace of the looks and waits for nothing in particular.
         const LOOK: Duration = Duration::from_millis(200);
         let before = seen.clone();
         loop {
@@ -162,28 +164,6 @@ fn collect(place: &Path, times: &mut BTreeMap<PathBuf, SystemTime>) {
     } else if let Ok(time) = metadata.modified() {
         times.insert(place.into(), time);
     }
-}
-
-/// Asks everything that a milestone asks, and prints a line for each answer.
-fn ask(milestone: &Milestone, spec: &Spec) -> Vec<Outcome> {
-    let grades = Grades { details: false, columns: Columns::of_stdout() };
-    let asks: Vec<_> = milestone.asks.iter().map(Question::experiment).collect();
-    let work: Vec<_> = asks.iter().map(|experiment| (*experiment, spec.clone())).collect();
-    let progress = Progress::line(work.len());
-    let mut lines = InOrder::default();
-    matrix::run_all_if_present(
-        work,
-        matrix::JOBS,
-        |experiment, spec| progress.begins(experiment, spec),
-        |outcome| {
-            progress.ends(&outcome.proxy, outcome.experiment);
-            let place = asks.iter().position(|one| one.name == outcome.experiment);
-            if let (Some(place), true) = (place, outcome.verdict.kind != Kind::Absent) {
-                let line = lines.put(place, grades.line(outcome));
-                line.iter().for_each(|line| progress.print(line));
-            }
-        },
-    )
 }
 
 /// `Chapter 1. Serve one client after another.`
