@@ -137,8 +137,7 @@ fn experiments_of(names: Option<&str>) -> Result<Vec<&'static Experiment>, Strin
 }
 
 /// How many minutes it takes to read a page, rounded up to the next five: 200 words in a minute, which is
-/// slow for prose. Listings and terminals come to about as much as the directives and addresses that are
-/// counted here as words.
+/// slow for prose. Directives and addresses are counted as words; what listings and terminals hold is not.
 fn minutes(page: &str) -> usize {
     const WORDS: usize = 200;
     page.split_whitespace().count().div_ceil(WORDS).next_multiple_of(5)
@@ -332,6 +331,7 @@ impl Expander<'_> {
         Ok(html! { figure.figure id=(id) { (svg) figcaption { (inline(caption)) } } })
     }
 }
+
 /// How many exhibits the museum has: its numbered headings.
 pub fn exhibits(project: &Project) -> Result<usize, String> {
     let museum = project.read("book/src/appendix-museum.md")?;

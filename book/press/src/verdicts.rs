@@ -101,9 +101,9 @@ fn badges(expected: &Expectation) -> Markup {
 /// What a step does in some experiments, and why, in a frame that the keyboard can scroll. On a narrow
 /// screen the rows are grids (press.css), and only their roles tell browsers that this is a table.
 pub fn matrix(step: &Step, experiments: &[&Experiment]) -> Markup {
-    let these = if experiments.len() == experiments::ALL.len() { "every" } else { "some of the" };
-    let noun = if these == "every" { "experiment" } else { "experiments" };
-    let caption = format!("What {} does in {these} {noun}", step.name);
+    let is_all = experiments.len() == experiments::ALL.len();
+    let these = if is_all { "every experiment" } else { "some of the experiments" };
+    let caption = format!("What {} does in {these}", step.name);
     let heads = ["Experiment", "Verdict", "Why"];
     let rows = experiments.iter().map(|one| (one, step.expected(one.name)));
     html! { div.table-wrapper.matrix-frame role="region" tabindex="0" aria-label=(caption) {
