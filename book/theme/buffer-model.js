@@ -110,13 +110,13 @@ if (typeof require === "function") require("./presets.js");
             frozen: 0, // ticks since it last did
             still: 0, // ticks since a byte last moved
             peak: 0, // the most bytes that the proxy's memory ever held
-            finished: false, // nothing is under way any more, and the connection is closed
+            finished: false, // nothing is under way anymore, and the connection is closed
             others: Array.from({ length: full.others }, (_, i) => ({ asks: 1 + i, since: null })),
             served: 0,
         };
     }
 
-    /** Another setting from now on; the bytes stay where they are. The length of the page cannot be changed any more. */
+    /** Another setting from now on; the bytes stay where they are. The length of the page cannot be changed anymore. */
     function configure(state, changes) {
         const { chunks, others } = state.config;
         return { ...state, config: checked({ ...state.config, ...changes, chunks, others }), paused: false, blocked: false };
@@ -226,7 +226,7 @@ if (typeof require === "function") require("./presets.js");
         }
     }
 
-    /** Nothing will change any more: the page is over, or everybody waits for somebody who does nothing. */
+    /** Nothing will change anymore: the page is over, or everybody waits for somebody who does nothing. */
     const settled = (state) => (state.finished && state.others.every((other) => other.since === null)) || state.still >= 12;
 
     /** Bytes in each place. */

@@ -434,8 +434,8 @@ summary { cursor: pointer; color: var(--soft); }
 
         standstill() {
             const { config } = this.state;
-            if (config.client === 0) return "Nothing moves any more, and nothing will until the client reads. Give it some speed.";
-            return "Nothing moves any more: the backend sends nothing.";
+            if (config.client === 0) return "Nothing moves anymore, and nothing will until the client reads. Give it some speed.";
+            return "Nothing moves anymore: the backend sends nothing.";
         }
 
         /** Draws the state. */

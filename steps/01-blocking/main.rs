@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves one client after the other, for ever. Clients who come meanwhile wait in the kernel's
+/// Serves one client after the other, forever. Clients who come meanwhile wait in the kernel's
 /// queue of connections to be accepted.
 fn run(listen: SocketAddr, backend: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;

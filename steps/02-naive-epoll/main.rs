@@ -151,7 +151,7 @@ impl Proxy {
     /// that was to be taken.
     fn no_client(&mut self, error: std::io::Error) -> Result<()> {
         match error.raw_os_error().map(Errno::from_raw) {
-            // No descriptor is left, and the client that waits would wake us for ever: look away
+            // No descriptor is left, and the client that waits would wake us forever: look away
             // until a connection is closed.
             Some(Errno::EMFILE | Errno::ENFILE) if !self.connections.is_empty() => {
                 self.epoll.delete(&self.listener).context("leaving the listener")?;

@@ -1,6 +1,6 @@
 //! Step 03: the dropped write.
 //!
-//! Adds: the sockets are non-blocking, so `write` never waits and nobody freezes any more.
+//! Adds: the sockets are non-blocking, so `write` never waits and nobody freezes anymore.
 //! Wrong on purpose: what `write` answers is ignored. A socket that is full takes a part of the
 //! block, or none of it (EAGAIN), and the rest of the block is forgotten. This is the bug that the
 //! whole workbook is about: some bytes of a long answer to a slow client never arrive.
@@ -156,7 +156,7 @@ impl Proxy {
         match error.raw_os_error().map(Errno::from_raw) {
             // Nobody waits after all.
             Some(Errno::EAGAIN) => return Ok(()),
-            // No descriptor is left, and the client that waits would wake us for ever: look away
+            // No descriptor is left, and the client that waits would wake us forever: look away
             // until a connection is closed.
             Some(Errno::EMFILE | Errno::ENFILE) if !self.connections.is_empty() => {
                 self.epoll.delete(&self.listener).context("leaving the listener")?;

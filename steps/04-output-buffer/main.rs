@@ -167,7 +167,7 @@ impl Proxy {
         match error.raw_os_error().map(Errno::from_raw) {
             // Nobody waits after all.
             Some(Errno::EAGAIN) => return Ok(()),
-            // No descriptor is left, and the client that waits would wake us for ever: look away
+            // No descriptor is left, and the client that waits would wake us forever: look away
             // until a connection is closed.
             Some(Errno::EMFILE | Errno::ENFILE) if !self.connections.is_empty() => {
                 self.epoll.delete(&self.listener).context("leaving the listener")?;

@@ -6,6 +6,8 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 
+// anyhow's Result has one kind of error for everything that can fail. `context` puts in front of an
+// error what the program was trying to do.
 use anyhow::{Context, Result};
 
 fn main() -> Result<()> {

@@ -96,7 +96,7 @@ test("every page opens without a complaint, and nothing leaves the machine", asy
     assert.ok(names.length >= 12, `only ${names.length} pages`);
 });
 
-// The other themes differ in colours only: there the pages with a simulator do, which have one of nearly everything.
+// The other themes differ in colors only: there the pages with a simulator do, which have one of nearly everything.
 for (const [theme, some] of [["light", names], ["navy", names], ["coal", withSim], ["ayu", withSim], ["rust", withSim]]) {
     test(`axe finds nothing serious on ${some === names ? "any page" : "pages with a simulator"} in ${theme}`, async () => {
         const wrong = [];
@@ -160,7 +160,7 @@ test("on the page for printing, and on paper, everything folded is open", async 
     await other.page.evaluate(() => dispatchEvent(new Event("beforeprint")));
     assert.equal(await folded(), 0);
     await other.page.evaluate(() => dispatchEvent(new Event("afterprint")));
-    assert.equal(await folded(), here, "folded again afterwards");
+    assert.equal(await folded(), here, "folded again afterward");
     await other.page.close();
 });
 
@@ -185,7 +185,7 @@ test("the simulator: chapter 3 loses bytes, chapter 4 does not, with the mouse",
     assert.match(four.chunks, /48 whole, 0 with bytes missing/);
 
     await choose.selectOption("chapter-2");
-    assert.match(await finish(page, () => press(page, "ten")), /Nothing moves any more/);
+    assert.match(await finish(page, () => press(page, "ten")), /Nothing moves anymore/);
     assert.deepEqual(complaints, []);
     await page.close();
 });

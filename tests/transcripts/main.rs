@@ -9,7 +9,7 @@
 //! the line `---` and the commands, each behind `$ `.
 //!
 //! Nothing here may depend on who is faster. Where a reader waits for ten seconds, a scene waits for
-//! what happens meanwhile: that a text is printed, or that nothing moves any more.
+//! what happens meanwhile: that a text is printed, or that nothing moves anymore.
 
 #[path = "../common/package.rs"]
 mod package;

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints a line. It is no error if nobody reads it any more, as when `head` has seen enough.
+/// Prints a line. It is no error if nobody reads it anymore, as when `head` has seen enough.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

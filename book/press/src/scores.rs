@@ -23,7 +23,7 @@ pub fn entry<'a>(record: &'a Record, name: &str) -> Result<&'a Entry, String> {
 }
 
 /// What an experiment said of a program. Fails where it is not `answer`, because then the text around it
-/// is not true any more.
+/// is not true anymore.
 pub fn score(
     record: &Record,
     program: &str,

@@ -58,7 +58,7 @@ pub fn changes(project: &Project) -> Result<impl Iterator<Item = BTreeSet<PathBu
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // Building the book opens its files, and that must not start the next build.
         if let Some(event) = event.ok().filter(|event| !event.kind.is_access()) {
-            // This fails only while the program ends, when nobody listens any more.
+            // This fails only while the program ends, when nobody listens anymore.
             let _ = tell.send(event.paths);
         }
     })

@@ -19,7 +19,7 @@ pub enum Mark {
     Held,
     /// Bytes are lost or damaged, or are another's.
     Loses,
-    /// Nothing moves any more.
+    /// Nothing moves anymore.
     Freezes,
     /// It uses up memory, descriptors or processor time.
     Grows,

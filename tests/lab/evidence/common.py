@@ -516,7 +516,7 @@ def to_waiting_client(program, port, disturb, sent, begun=lambda: None, resumed=
     """Connects, waits until nothing more can be sent, disturbs the program (or does not), and reads everything.
 
     "Nothing more can be sent" is seen, not assumed: bytes wait in the program's socket, and nobody has done anything
-    for half a second. Not every relay says the end; everything has come when nothing moves any more.
+    for half a second. Not every relay says the end; everything has come when nothing moves anymore.
     """
     client = connect(port)
     receiver = Receiver(client)

@@ -25,7 +25,7 @@
 //!    every verdict is given where it is deserved.
 //! 5. [`ends`] has the backend, which follows a script, and the client, which moves when it is told to.
 //! 6. [`experiments`] are questions, one file each. The [`rig`](experiments::rig) sets up both ends and
-//!    the proxy and waits until nothing moves any more.
+//!    the proxy and waits until nothing moves anymore.
 //! 7. [`ladder`] knows the steps of the workbook, what each is expected to do in each experiment, and
 //!    how to run many experiments at a time.
 //! 8. [`scoreboard`] knows real programs, by the scripts that start them, and keeps the record of what

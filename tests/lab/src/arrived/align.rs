@@ -483,7 +483,7 @@ impl Aligner {
     ///
     /// So jumps that share a cut, directly or through other jumps, form a group, and a group is moved
     /// forward again, each jump within its slack, until all agree: here a by one byte. A group that
-    /// cannot agree stays. Nothing moves at all unless fewer bytes are missing afterwards, or as many
+    /// cannot agree stays. Nothing moves at all unless fewer bytes are missing afterward, or as many
     /// in fewer pieces. At the two cuts of a hole there is only one jump, so holes stay where they are.
     fn agree_on_cuts(&mut self) {
         let jumps = 1..self.segments.len();

@@ -9,7 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         direct connection would. Then another client asks for a small page, and after that the first \
         client gives in and reads.",
     finds: "A proxy whose two directions depend on each other: others are not served while the two ends \
-        wait, or bytes are missing afterwards.",
+        wait, or bytes are missing afterward.",
     meaning: "An API that streams in both directions hangs or loses data, or hangs the service for \
         everybody.",
     judges: &[Matter::Responses, Matter::Uploads, Matter::Others],
@@ -114,7 +114,7 @@ fn exchange(rig: &mut Rig, exchange: &Exchange, first: First) -> Result<Verdict,
         moved = send_and_read(rig, &mut client, route)?;
     }
     if moved == Ended::Still && rig.queued() == 0 {
-        // Nothing is on its way any more: what has not come never will.
+        // Nothing is on its way anymore: what has not come never will.
         enough.open();
         rig.pump(FOREVER, |backend| {
             done_if(newest_is(backend, route, |newest| newest.upload.is_some()))

@@ -62,7 +62,7 @@ fn tell_whereabouts(rig: &Rig, route: &Route, client: &Client) {
     let Some(progress) = rig.backend.asked_for(route.target).pop() else { return };
     let place = rig.whereabouts(&progress, client);
     rig.tell(format!(
-        "Nothing moves any more. The backend has sent {} bytes: {place}.",
+        "Nothing moves anymore. The backend has sent {} bytes: {place}.",
         thousands(progress.sent)
     ));
 }

@@ -6,7 +6,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "crowd",
     question: "20 clients do not read: is the next one, who does, still served?",
     method: "20 clients each ask for a page that is larger than the kernel's buffers and do not read \
-        it. When nothing moves any more, one more client asks for 100 bytes and reads them at once.",
+        it. When nothing moves anymore, one more client asks for 100 bytes and reads them at once.",
     finds: "A proxy that waits for one client at the expense of all others. It is frozen if the last \
         client gets nothing and every thread of the proxy is asleep.",
     meaning: "One visitor with a bad connection, or one who means harm, stops the service for \

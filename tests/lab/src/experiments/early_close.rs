@@ -123,7 +123,7 @@ fn until_it_holds_something(
             break;
         }
         // If it has kept some bytes and passed on others, either the next drop is too much, or it keeps
-        // some in any case. Then the sips grow, so that this does not take for ever.
+        // some in any case. Then the sips grow, so that this does not take forever.
         sip = match (is_still, kept_some) {
             (false, _) => sip,
             (true, false) => DROP,
@@ -140,7 +140,7 @@ fn until_it_holds_something(
 }
 
 /// Allows the backend to send so many bytes more. Returns when it has and `is_through`, or when nothing
-/// moves any more.
+/// moves anymore.
 fn allow(
     rig: &mut Rig,
     route: &Route,

@@ -16,7 +16,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         counted.",
     finds: "A proxy that takes the end of one direction for the end of both, and throws away the answer \
         or the rest of the upload; and one that never passes the end on, so that a server which reads \
-        to the end waits for ever. An HTTP request says by itself where it ends, so for a proxy that \
+        to the end waits forever. An HTTP request says by itself where it ends, so for a proxy that \
         speaks HTTP this is only a note.",
     meaning: "A program that ends its direction to say that this was all, as nc -N does, gets no answer \
         or half of one. A server that answers early never gets the rest of an upload. nginx has a \
@@ -166,7 +166,7 @@ impl Found {
         rig.pump(SETTLE, |_| rig::read(&mut client, usize::MAX))?;
         if passed_on == Ended::Still && !self.speaks_http && !client.has_ended() {
             let what = format!(
-                "the client ends its direction {when}, and the backend never learns of it: a server that reads to the end waits for ever"
+                "the client ends its direction {when}, and the backend never learns of it: a server that reads to the end waits forever"
             );
             return Err(rig.frozen(&what).into());
         }
@@ -236,7 +236,7 @@ impl Found {
             _ => done_if(received(backend)),
         })?;
         if sent == Ended::Still {
-            // Nothing moves any more: what has not come never will.
+            // Nothing moves anymore: what has not come never will.
             enough.open();
             rig.pump(FOREVER, |backend| done_if(received(backend)))?;
         }

@@ -9,7 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     question: "a dozen connections have nothing to do: how much processor time does the proxy use?",
     method: "A dozen connections are brought into states that may last: nothing has been sent yet, half a \
         request, an answer that waits, one end that has ended its direction, a client that has stopped \
-        reading, a backend that does. When nothing moves any more, the proxy's processor time is taken \
+        reading, a backend that does. When nothing moves anymore, the proxy's processor time is taken \
         over a second. If it is too much, the clients leave, one kind after the other, until it stops.",
     finds: "A proxy that is woken again and again for something that it will not do: room to write when \
         it has nothing to write, an end that it has seen already, a client that has not said anything. \

@@ -4,7 +4,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "lost-tail",
     question: "one burst while the client does not read: does the end of it arrive?",
     method: "The backend sends one page, more than twice what the kernel's buffers hold, and closes. \
-        Meanwhile the client does not read. When nothing moves any more, it reads everything.",
+        Meanwhile the client does not read. When nothing moves anymore, it reads everything.",
     finds: "Bytes that the proxy took from the backend while the client could take no more, and that \
         never came out again; or a connection that was closed before they did.",
     meaning: "The user's download stops short. Where the page said how long it is, the browser or curl \

@@ -242,7 +242,7 @@ fn pile_up(
                 unsampled,
             });
         }
-        // A look at memory again after every 4 MiB, or when nothing moves any more.
+        // A look at memory again after every 4 MiB, or when nothing moves anymore.
         let patience = if begun.elapsed() > LONG_ENOUGH / 2 { SETTLE } else { LULL };
         stopped = transfer.go_on(rig, sent + (4 << 20), patience)? == Ended::Still;
     }

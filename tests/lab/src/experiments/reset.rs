@@ -9,7 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         rise, it goes on with more: a pool is full at some time, and a leak grows to the end. \
         Then one more client asks for a small page.",
     finds: "Sockets or memory that are not released, a proxy that ends at a reset, and one that serves \
-        nobody afterwards.",
+        nobody afterward.",
     meaning: "Every visitor who closes the page too early costs a little. After some thousands of them \
         the proxy has no descriptor or no memory left, and stops serving.",
     judges: &[Matter::Survival, Matter::Descriptors, Matter::Memory],

@@ -1,6 +1,6 @@
 //! What every experiment stands on: a backend, the proxy in front of it, a story of what happens, and
 //! ways to wait until things have happened. The file `stillness.rs` explains how it knows that nothing
-//! will happen any more.
+//! will happen anymore.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ pub const SETTLE: Patience =
 pub const LULL: Patience =
     Patience { at_least: Duration::from_millis(1500), for_timers: Duration::from_millis(1500) };
 
-/// Until we say that it will be so for ever. A proxy with a timer may have good reasons: it waits before
+/// Until we say that it will be so forever. A proxy with a timer may have good reasons: it waits before
 /// it connects, or tries again after a second, or three times.
 pub const FOREVER: Patience = Patience { for_timers: PATIENT, ..LULL };
 
@@ -291,7 +291,7 @@ impl Rig {
                     format!("it listens on port {port}, but clients of {address} are refused");
                 Verdict::new(Kind::Absent, what)
             }
-            false => Verdict::new(Kind::Died, "it does not listen any more: a client was refused"),
+            false => Verdict::new(Kind::Died, "it does not listen anymore: a client was refused"),
         };
         verdict.into()
     }
@@ -520,7 +520,7 @@ impl Rig {
         Ok(transfer)
     }
 
-    /// Ends an experiment. A good verdict counts only if the proxy is alive and at rest afterwards.
+    /// Ends an experiment. A good verdict counts only if the proxy is alive and at rest afterward.
     ///
     /// # Errors
     /// As for [`Rig::pump`].
@@ -549,7 +549,7 @@ impl Rig {
             return Verdict::new(Kind::NotJudged, what);
         }
         if self.unsampled().is_some() || self.proxy.may_go_on_alone() {
-            return Verdict::new(Kind::Frozen, format!("{what}; and nothing moves any more"));
+            return Verdict::new(Kind::Frozen, format!("{what}; and nothing moves anymore"));
         }
         Verdict::new(Kind::Frozen, format!("{what}; the proxy is asleep in every thread"))
     }

@@ -1,4 +1,4 @@
-//! Does anything move any more?
+//! Does anything move anymore?
 //!
 //! Silence alone proves nothing: on a busy machine a proxy at work may be silent for a while. So we say
 //! *still* only after looking at everything that could still move a byte, several times in a row:

@@ -4,7 +4,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "two-acts",
     question: "a burst while the client stalls, and more after it has read: is there a hole between?",
     method: "Act one: the backend sends more than twice what the kernel's buffers hold, and the client \
-        does not read. When nothing moves any more, the client reads all that comes. Act two: the \
+        does not read. When nothing moves anymore, the client reads all that comes. Act two: the \
         backend sends a short rest and closes, and the client reads to the end.",
     finds: "A hole. If bytes of act one are missing, the bytes of act two arrive behind them, and \
         everything after the hole is in the wrong place.",
@@ -23,7 +23,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     let mut rig = Rig::start(spec, vec![route.clone()], story)?;
     rig.tell(format!("Act one: the backend sends {} bytes.", thousands(first)));
     let mut client = stalled_client(&mut rig, &route)?;
-    rig.tell("The client reads until nothing comes any more.");
+    rig.tell("The client reads until nothing comes anymore.");
     read_what_there_is(&mut rig, &mut client)?;
     let rest = thousands(response.len() - first);
     rig.tell(format!("Act two: the backend sends the remaining {rest} bytes and closes."));

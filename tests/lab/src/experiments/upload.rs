@@ -4,7 +4,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "upload",
     question: "16 MiB to a backend that does not read yet: does it get all of them?",
     method: "The client sends a request with a body of 16 MiB. The backend reads the head and then \
-        nothing more. When nothing moves any more, it reads the body, compares it, and answers.",
+        nothing more. When nothing moves anymore, it reads the body, compares it, and answers.",
     finds: "A proxy that is careful with responses and not with requests: bytes of the body are missing, \
         or it stops passing them on.",
     meaning: "The user's photo or form arrives damaged at the server, or not at all, and the client is \

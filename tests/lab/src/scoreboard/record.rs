@@ -161,7 +161,7 @@ impl Record {
     }
 
     /// Puts a new entry in the place of the one of the same name, and leaves out programs that are not
-    /// among `known` any more.
+    /// among `known` anymore.
     pub fn update(&mut self, fresh: Entry, known: &[Candidate]) {
         let is_known = |entry: &Entry| known.iter().any(|one| one.name == entry.name);
         self.programs.retain(|entry| is_known(entry) && entry.name != fresh.name);

@@ -27,7 +27,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// What is drawn, for the moment in which we are interrupted.
 static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// From now on no outcome is told any more. To be called before the proxies are killed: else an
+/// From now on no outcome is told anymore. To be called before the proxies are killed: else an
 /// experiment would still say of its proxy that it died.
 pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::SeqCst);

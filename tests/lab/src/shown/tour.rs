@@ -19,7 +19,7 @@ const WIDTH: u64 = 64;
 const EXPERIMENTS: [(&str, &str); 2] = [
     (
         "two-acts",
-        "The backend sends a burst while the client does not read. When nothing moves any more, the \
+        "The backend sends a burst while the client does not read. When nothing moves anymore, the \
          client reads what there is; then the rest is sent.",
     ),
     ("crowd", "20 clients ask for a page and do not read it. One more asks for 100 bytes."),

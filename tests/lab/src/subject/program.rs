@@ -268,7 +268,7 @@ impl Output {
         self.shared.0.lock().text()
     }
 
-    /// Whether the output has ended: no process can write to it any more.
+    /// Whether the output has ended: no process can write to it anymore.
     pub fn has_ended(&self) -> bool {
         self.shared.0.lock().ended
     }

@@ -64,7 +64,7 @@ pub struct Proxy {
 }
 
 /// The environment variable that names a directory for the files of a program that is no step. It is made
-/// anew for each start and removed afterwards.
+/// anew for each start and removed afterward.
 pub const SCRATCH: &str = "LAB_SCRATCH";
 
 /// The processes of a proxy, as last seen.

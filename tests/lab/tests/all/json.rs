@@ -113,7 +113,7 @@ fn the_appendix_names_the_fields_that_are_printed() {
     let again = "record it anew: BLESS=1 cargo test --package lab json";
     assert_eq!(fields_of(&recorded), fields_of(&example), "{again}");
 
-    // A page that ends early, one that is no HTTP any more, one with bytes of another, and what is rare.
+    // A page that ends early, one that is no HTTP anymore, one with bytes of another, and what is rare.
     let others = [
         printed("lose-tail", "lost-tail"),
         printed("drop-rest", "two-acts"),

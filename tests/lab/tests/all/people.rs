@@ -252,7 +252,7 @@ impl Terminal {
         let mut master = File::from(pty.master);
         thread::spawn(move || {
             let mut block = [0; 4096];
-            // When nobody has the other end any more, reading fails.
+            // When nobody has the other end anymore, reading fails.
             while let Ok(count @ 1..) = master.read(&mut block) {
                 let _ = sender.send(block[..count].to_vec());
             }
