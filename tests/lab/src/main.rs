@@ -295,7 +295,7 @@ fn check(
     jobs: usize,
     told: Option<Grades>,
 ) -> Result<u8> {
-    let outcomes = grades::run(chosen, spec, jobs, told);
+    let outcomes = grades::run(chosen, spec, jobs, told, |_| false);
     match (told, outcomes.first()) {
         (None, _) => print_json(&Findings::of(&outcomes))?,
         (Some(grades), Some(first)) if first.verdict.kind == Kind::Absent => {

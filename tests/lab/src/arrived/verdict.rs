@@ -319,6 +319,7 @@ fn missing(reading: &Reading) -> String {
         [_] if first.len == 1 && first.tail => {
             format!("the last byte is missing, at {offsets} {at}{chunk}")
         }
+        [_] if first.len == damage.sent => format!("nothing arrived: all {len} are missing"),
         [_] if first.tail => format!("the last {len} are missing, from {offsets} {at} on{chunk}"),
         [_] => format!("a hole of {len} at {offsets} {at}{chunk}"),
         gaps => {

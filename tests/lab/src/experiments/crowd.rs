@@ -33,15 +33,16 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
     rig.pump(FOREVER, |backend| done_if(backend.asked_for(big.target).len() == CROWD))?;
     rig.settle()?;
     let served = rig.backend.asked_for(big.target).len();
+    let have = if served == 1 { "has" } else { "have" };
     rig.tell(format!(
-        "{CROWD} clients have each asked for {} and do not read; {served} of them have reached the backend.",
+        "{CROWD} clients have each asked for {} and do not read; {served} of them {have} reached the backend.",
         size(each)
     ));
     let asked = Instant::now();
     let Some(transfer) = ask_for_small(&mut rig)? else {
         let waiting = rig.backend.asked_for(big.target).len();
         let what = format!(
-            "one more client asks for 100 bytes and gets nothing; of {CROWD} that do not read, {waiting} got as far as the backend"
+            "one more client asks for 100 bytes and gets nothing; of the {CROWD} that do not read, {waiting} got as far as the backend"
         );
         return Err(rig.frozen(&what).into());
     };

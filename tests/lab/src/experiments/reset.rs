@@ -76,9 +76,12 @@ fn ask_and_be_served(rig: &mut Rig, big: &Route, count: usize) -> Result<Vec<Cli
     let all = rig.pump(FOREVER, |backend| done_if(served(backend, big) == before + count))?;
     if all == Ended::Still {
         let now = served(&rig.backend, big) - before;
-        let what = format!(
-            "after {before} clients have reset their connections, {count} ask at the same time and {now} are served"
-        );
+        let what = match before {
+            0 => "a client asks for a page, and the backend never hears of it".into(),
+            _ => format!(
+                "{before} clients have reset their connections; of the {count} that ask next, {now} are served"
+            ),
+        };
         return Err(rig.frozen(&what).into());
     }
     rig.settle()?;

@@ -1,5 +1,6 @@
 //! The matrix: every program in every experiment, several at a time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -20,10 +21,25 @@ pub fn in_parallel<T: Send, R: Send>(
     act: impl Fn(T) -> R + Sync,
     mut finished: impl FnMut(&R),
 ) -> Vec<R> {
+    in_parallel_while(work, jobs, act, |result| {
+        finished(result);
+        true
+    })
+}
+
+/// The same, but nothing new is begun once `finished` has said no. What has been begun by then is
+/// finished, so there are results for the first so many pieces of work.
+fn in_parallel_while<T: Send, R: Send>(
+    work: Vec<T>,
+    jobs: usize,
+    act: impl Fn(T) -> R + Sync,
+    mut finished: impl FnMut(&R) -> bool,
+) -> Vec<R> {
     let mut results: Vec<Option<R>> = work.iter().map(|_| None).collect();
     let queue = Mutex::new(work.into_iter().enumerate());
     // The lock must not be held while the work is done.
-    let next = || queue.lock().next();
+    let goes_on = AtomicBool::new(true);
+    let next = || queue.lock().next().filter(|_| goes_on.load(Ordering::SeqCst));
     let (sender, receiver) = channel();
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -37,7 +53,9 @@ pub fn in_parallel<T: Send, R: Send>(
         }
         drop(sender);
         for (place, result) in receiver {
-            finished(&result);
+            if !finished(&result) {
+                goes_on.store(false, Ordering::SeqCst);
+            }
             results[place] = Some(result);
         }
     });
@@ -70,21 +88,26 @@ pub fn run_watched(
 /// The same for a single proxy that may never listen. If it does not in the first experiment, the
 /// others get the same verdict, and we do not wait for it again. If it does there and not in a later one,
 /// that one has not been judged: the machine may be busy, or an earlier start of the proxy left something.
+/// Nothing new is begun once `finished` has said no.
 pub fn run_all_if_present(
     mut work: Vec<(&'static Experiment, Spec)>,
     jobs: usize,
     begins: impl Fn(&'static Experiment, &Spec) + Sync,
-    mut finished: impl FnMut(&Outcome),
+    mut finished: impl FnMut(&Outcome) -> bool,
 ) -> Vec<Outcome> {
     let rest = work.split_off(work.len().min(1));
-    let mut outcomes = run_watched(work, 1, &begins, &mut finished);
+    let mut goes_on = true;
+    let mut outcomes = run_watched(work, 1, &begins, |first| goes_on = finished(first));
+    if !goes_on {
+        return outcomes;
+    }
     match outcomes.first().filter(|first| first.verdict.kind == Kind::Absent).cloned() {
         Some(first) => outcomes.extend(rest.into_iter().map(|(experiment, _)| Outcome {
             experiment: experiment.name,
             took_ms: 0,
             ..first.clone()
         })),
-        None => outcomes.extend(in_parallel(
+        None => outcomes.extend(in_parallel_while(
             rest,
             jobs,
             |(experiment, spec)| {

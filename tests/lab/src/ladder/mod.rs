@@ -4,7 +4,7 @@
 //! steps: the tour, the matrix, the tests, README and the book all read this.
 //!
 //! ```toml
-//! idea = "non-blocking sockets: writes never wait"
+//! idea = "non-blocking sockets: nobody waits for a slow client"
 //! goes-wrong = "bytes vanish"
 //! chapter = "03-the-dropped-write.md"
 //! diff-budget = 40

@@ -124,10 +124,13 @@ impl Candidate {
         chosen: &[&'static Experiment],
         jobs: usize,
         begins: impl Fn(&'static Experiment, &Spec) + Sync,
-        finished: impl FnMut(&Outcome),
+        mut finished: impl FnMut(&Outcome),
     ) -> Vec<Outcome> {
         let work = chosen.iter().map(|experiment| (*experiment, self.spec())).collect();
-        matrix::run_all_if_present(work, jobs, begins, finished)
+        matrix::run_all_if_present(work, jobs, begins, |outcome| {
+            finished(outcome);
+            true
+        })
     }
 }
 

@@ -127,7 +127,7 @@ impl Findings {
                  first {} of a page, and the rest is up to the proxy.",
                 size(self.absorbed)
             ),
-            obstacles => format!("In the way: {}.", obstacles.join("; ")),
+            obstacles => format!("This machine cannot show the bug yet: {}.", obstacles.join("; ")),
         };
         // In a pipe the line breaks at the same word whatever the number is, because the book shows it.
         match columns {

@@ -13,26 +13,38 @@ use crate::subject::proxy::Spec;
 
 /// Puts experiments to a proxy, `jobs` at a time. If somebody is to be told, each has a line as soon as it
 /// and those before it are done; a proxy that never listens has none.
+///
+/// After one that `is_last` it stops: there is neither an outcome nor a line for those behind it.
 pub fn run(
     chosen: &[&'static Experiment],
     spec: &Spec,
     jobs: usize,
     told: Option<Grades>,
+    is_last: impl Fn(&Outcome) -> bool,
 ) -> Vec<Outcome> {
     let work: Vec<_> = chosen.iter().map(|experiment| (*experiment, spec.clone())).collect();
     let progress = Progress::line(work.len());
     let mut lines = InOrder::default();
     let begins = |experiment: &'static Experiment, spec: &Spec| progress.begins(experiment, spec);
-    matrix::run_all_if_present(work, jobs, begins, |outcome| {
+    let mut end = chosen.len();
+    let mut outcomes = matrix::run_all_if_present(work, jobs, begins, |outcome| {
         progress.ends(&outcome.proxy, outcome.experiment);
         let place = chosen.iter().position(|one| one.name == outcome.experiment);
-        // If it is the first one that is absent, so is all the rest.
-        let is_none = place == Some(0) && outcome.verdict.kind == Kind::Absent;
-        if let (Some(grades), Some(place), false) = (told, place, is_none) {
-            let ready = lines.put(place, grades.line(outcome));
-            ready.iter().for_each(|line| progress.print(line));
+        let place = place.expect("an outcome is that of an experiment which was chosen");
+        if is_last(outcome) {
+            end = end.min(place + 1);
         }
-    })
+        // If it is the first one that is absent, so is all the rest.
+        let is_none = place == 0 && outcome.verdict.kind == Kind::Absent;
+        if let (Some(grades), false) = (told, is_none) {
+            let ready = lines.put(place, (place, grades.line(outcome)));
+            let told = ready.iter().filter(|(place, _)| *place < end);
+            told.for_each(|(_, line)| progress.print(line));
+        }
+        end == chosen.len()
+    });
+    outcomes.truncate(end);
+    outcomes
 }
 
 /// How the lines of a check are written.

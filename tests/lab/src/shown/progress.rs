@@ -137,7 +137,8 @@ impl Drop for Progress {
     }
 }
 
-/// What runs, by proxy: `01-blocking: two-acts, crowd`.
+/// What runs, by proxy: `01-blocking: two-acts, crowd; mine: idle`, or `running two-acts, crowd` if it is
+/// all the same one.
 fn in_a_line(running: &[(String, &'static str)]) -> String {
     let mut proxies: Vec<&String> = vec![];
     for (proxy, _) in running {
@@ -150,7 +151,10 @@ fn in_a_line(running: &[(String, &'static str)]) -> String {
         of.join(", ")
     };
     let named = |proxy: &&String| format!("{proxy}: {}", experiments(proxy));
-    proxies.iter().map(named).collect::<Vec<_>>().join("; ")
+    match &proxies[..] {
+        [only] => format!("running {}", experiments(only)),
+        _ => proxies.iter().map(named).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// Takes the colors out of what is drawn if nobody wants them.
@@ -226,5 +230,6 @@ mod tests {
         let of = |proxy: &str, experiment| (proxy.to_string(), experiment);
         let running = [of("one", "two-acts"), of("two", "two-acts"), of("one", "crowd")];
         assert_eq!(in_a_line(&running), "one: two-acts, crowd; two: two-acts");
+        assert_eq!(in_a_line(&running[1..2]), "running two-acts");
     }
 }

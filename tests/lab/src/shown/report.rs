@@ -12,7 +12,7 @@ use crate::arrived::verdict::{Answer, Direction, Kind, Matter, Transfer, Unjudge
 use crate::experiments::{self, Outcome};
 use crate::ladder::change::Change;
 use crate::ladder::{Step, ladder};
-use crate::numbers::{bytes, thousands};
+use crate::numbers::{bytes, count_of, thousands};
 use crate::shown::lines::Columns;
 
 /// The style in which a verdict is written, everywhere. The book's badges have the same colors.
@@ -128,8 +128,20 @@ pub fn story(outcome: &Outcome, change: Option<Change>, why: bool, columns: Colu
     let verdict = &outcome.verdict;
     let sentence = format!("{}: {}.", word(verdict.kind, 0), verdict.sentence);
     let _ = writeln!(text, "\n{}", columns.fill(&sentence));
+    let mut empty = 0;
     for transfer in &verdict.transfers {
-        text += &transfer_story(transfer, columns);
+        let damage = &transfer.reading.damage;
+        if damage.sent > 0 && damage.missing() == damage.sent {
+            empty += 1;
+        }
+        // Of several that look the same, one is enough.
+        if empty < 2 || damage.missing() < damage.sent {
+            text += &transfer_story(transfer, columns);
+        }
+    }
+    if empty > 1 {
+        let more = count_of(empty - 1, "more transfer");
+        let _ = writeln!(text, "\n{}", columns.fill(&format!("And of {more} nothing arrived either.")));
     }
     for note in &verdict.notes {
         let _ = writeln!(text, "\n{}", columns.fill(&format!("Note: {note}.")));
