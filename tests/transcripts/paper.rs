@@ -63,6 +63,10 @@ const MASKS: &[(&str, Times, &[&str])] = &[
     ("evidence", Any, &["After # bytes the stream jumps *", "‹bytes›", "-* here it jumps *-", ""]),
     // Lines of the page.
     ("page", Many, &["*"]),
+    // How many lines grep counts, if it finds any. None is none.
+    ("lines-found", Once, &[
+        "*.txt:1*", "*.txt:2*", "*.txt:3*", "*.txt:4*", "*.txt:5*", "*.txt:6*", "*.txt:7*", "*.txt:8*", "*.txt:9*",
+    ]),
     ("out-of-place", Once, &["line #: *"]),
     ("wait-channel", Once, &["S+ * 02-naive-epoll"]),
     // What strace shows of a call: the data, and how much of it the kernel has taken.
