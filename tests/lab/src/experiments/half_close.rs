@@ -10,7 +10,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     question: "one end has said all it has to say and still listens: does the other direction go on?",
     method: "Two clients end their direction (shutdown(2), a FIN) and wait: one right after its \
         request, for a backend that thinks for a second, and one when half the answer has come. Then \
-        it is the other way round: a client has sent a part of its upload when the backend sends a \
+        it is the other way around: a client has sent a part of its upload when the backend sends a \
         whole answer and ends its own direction. The client reads both and sends the rest. \
         In the end ten clients at a time end their direction, and what the proxy keeps of them is \
         counted.",

@@ -9,7 +9,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     method: "The backend sends without end and the client does not read. The laboratory watches where \
         the bytes are: in the kernel's queues or inside the proxy, and there in its memory or in a file. \
         When the proxy stops taking more, or has taken enough to tell, the backend ends its page and \
-        the client reads everything. If all is well, the same is done the other way round: a client \
+        the client reads everything. If all is well, the same is done the other way around: a client \
         uploads without end, and the backend does not read.",
     finds: "A proxy that takes bytes and forgets them, and one that keeps them in memory without a \
         bound. To stop reading is good, and so is to put them into a file.",

@@ -1,7 +1,7 @@
 //! The matrix: every program in every experiment, several at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use parking_lot::Mutex;
@@ -40,7 +40,8 @@ fn in_parallel_while<T: Send, R: Send>(
     // The lock must not be held while the work is done.
     let goes_on = AtomicBool::new(true);
     let next = || queue.lock().next().filter(|_| goes_on.load(Ordering::SeqCst));
-    let (sender, receiver) = channel();
+    // Nobody begins a new piece before the last result but one has been looked at.
+    let (sender, receiver) = sync_channel(0);
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             let (next, act, sender) = (&next, &act, sender.clone());
@@ -138,4 +139,18 @@ pub fn grid(specs: &[Spec]) -> Vec<(&'static Experiment, Spec)> {
     let each =
         |spec| experiments::ALL.iter().map(move |experiment| (experiment, Spec::clone(spec)));
     specs.iter().flat_map(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_new_is_begun_after_a_no() {
+        let work: Vec<u32> = (0..100).collect();
+        // One at a time: the next piece may have been begun before the no is heard.
+        let results = in_parallel_while(work, 1, |piece| piece, |piece| *piece < 3);
+        assert!([4, 5].contains(&results.len()), "{results:?}");
+        assert!(results.iter().copied().eq(0..results.len() as u32), "{results:?}");
+    }
 }

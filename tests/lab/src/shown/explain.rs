@@ -24,7 +24,7 @@ pub fn one(experiment: &Experiment, why: bool, columns: Columns) -> String {
     for (head, paragraph) in paragraphs {
         text += &format!("\n{}\n{}\n", bold(head), columns.hang("", INDENT, &paragraph));
     }
-    text += &format!("\n{}\n{}", bold("What the steps come to in it"), steps(name, why, columns));
+    text += &format!("\n{}\n{}", bold("How the steps do"), steps(name, why, columns));
     let is_faulty = |step: &&Step| step.expected(name).kinds.iter().any(|kind| !kind.is_good());
     if let Some(step) = ladder().steps.iter().find(is_faulty) {
         let command = format!("cargo lab show {name} {}", step.name);

@@ -128,20 +128,23 @@ pub fn story(outcome: &Outcome, change: Option<Change>, why: bool, columns: Colu
     let verdict = &outcome.verdict;
     let sentence = format!("{}: {}.", word(verdict.kind, 0), verdict.sentence);
     let _ = writeln!(text, "\n{}", columns.fill(&sentence));
-    let mut empty = 0;
-    for transfer in &verdict.transfers {
+    let is_empty = |transfer: &&Transfer| {
         let damage = &transfer.reading.damage;
-        if damage.sent > 0 && damage.missing() == damage.sent {
-            empty += 1;
-        }
-        // Of several that look the same, one is enough.
-        if empty < 2 || damage.missing() < damage.sent {
+        damage.sent > 0 && damage.missing() == damage.sent
+    };
+    let empty = verdict.transfers.iter().filter(is_empty).count();
+    let mut left = empty;
+    for transfer in &verdict.transfers {
+        left -= usize::from(is_empty(&transfer));
+        // Of several that look the same one is enough: the last, which is the one that the verdict tells.
+        if left == 0 || !is_empty(&transfer) {
             text += &transfer_story(transfer, columns);
         }
     }
     if empty > 1 {
         let more = count_of(empty - 1, "more transfer");
-        let _ = writeln!(text, "\n{}", columns.fill(&format!("And of {more} nothing arrived either.")));
+        let _ =
+            writeln!(text, "\n{}", columns.fill(&format!("And of {more} nothing arrived either.")));
     }
     for note in &verdict.notes {
         let _ = writeln!(text, "\n{}", columns.fill(&format!("Note: {note}.")));

@@ -49,6 +49,13 @@ fn the_first_fault_is_shown_with_its_evidence_and_a_hint() {
 }
 
 #[test]
+fn nothing_is_asked_after_the_first_fault() {
+    let (text, status) = learn(&["--at", "4"], "drop-rest");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("two-acts") && !text.contains("overtaking"), "{text}");
+}
+
+#[test]
 fn a_program_that_spins_gets_another_hint_than_one_that_loses_bytes() {
     assert_ne!(hints("two-acts", Kind::Spun), hints("two-acts", Kind::Hole));
     assert_ne!(hints("two-acts", Kind::Truncated), hints("two-acts", Kind::Hole));

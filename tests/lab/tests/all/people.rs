@@ -283,12 +283,12 @@ impl Terminal {
 fn a_terminal_shows_what_runs_and_in_the_end_only_what_came_out() {
     let proxy = ["check", "--only", "plain", "--only", "reset", "--"];
     let mut terminal = Terminal::start(&[&proxy[..], &SOUND].concat());
-    terminal.wait_for("lab: plain");
+    terminal.wait_for("running plain");
     let (text, status) = terminal.end();
     assert_eq!(status, Some(0), "{text:?}");
     assert!(text.contains("\x1b[1m\x1b[32mexact"), "no colors: {text:?}");
     // The line of the progress was wiped out.
-    let last = text.rfind("lab: reset").expect("the other one runs, too");
+    let last = text.rfind("running reset").expect("the other one runs, too");
     assert!(text[last..].contains("\x1b[2K"), "{text:?}");
 }
 
