@@ -234,6 +234,7 @@ first refusal|the refusal
 one read, one write|no question asked
 let_underscore|must_use|unused_io
 temporarily unavailable
+room for (something|how)
 (does not|doesn't) write it
 partial
 looks? at the count

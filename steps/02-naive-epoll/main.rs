@@ -198,7 +198,7 @@ fn pass_on(connection: &Connection, from: usize, block: &mut [u8]) -> Result<Flo
         Err(Errno::EINTR) => return Ok(Flow::Open),
         Err(error) => return Err(error).context(format!("reading from {}", END_NAMES[from])),
     };
-    // A blocking write can be short too, when a signal interrupts it: go on with the rest.
+    // A signal may have cut it off: go on with the rest.
     let mut rest = &block[..count];
     while !rest.is_empty() {
         match write(&connection.sockets[to], rest) {

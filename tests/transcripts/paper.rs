@@ -52,8 +52,8 @@ const MASKS: &[(&str, Times, &[&str])] = &[
     ("gaps", Once, &["swallowed: *; curl would say: *"]),
     ("gaps", Once, &["truncated: *; curl would say: (#) transfer closed with outstanding read data remaining*"]),
     ("gaps", Once, &[
-        "curl would say: curl: (#) Malformed encoding found in chunked-encoding",
-        "curl would say: curl: (#) transfer closed with outstanding read data remaining",
+        "curl would say: (#) Malformed encoding found in chunked-encoding",
+        "curl would say: (#) transfer closed with outstanding read data remaining",
     ]),
     ("gaps", Many, &["missing: # bytes, from # to #*"]),
     ("gaps", Any, &["The gap begins in *", "It goes on in chunk *"]),

@@ -124,7 +124,7 @@ impl Findings {
         let text = match &self.obstacles[..] {
             [] => format!(
                 "This machine will show the bug: for a client that does not read, the buffers hold the\n\
-                 first {} of a page, and the rest is up to the proxy.",
+                 first {} of a page.",
                 size(self.absorbed)
             ),
             obstacles => format!("This machine cannot show the bug yet: {}.", obstacles.join("; ")),

@@ -225,7 +225,7 @@ fn transfer_story(transfer: &Transfer, columns: Columns) -> String {
     }
     let curl = &transfer.reading.curl;
     if transfer.direction == Direction::Download && curl.exit != 0 {
-        let says = format!("curl would say: curl: ({}) {}", curl.exit, curl.words);
+        let says = format!("curl would say: ({}) {}", curl.exit, curl.words);
         let _ = write!(text, "\n{}", line(says));
     }
     text
