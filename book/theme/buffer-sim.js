@@ -37,8 +37,8 @@
 
     const STYLE = `
 :host { display: block; color: var(--press-ink, #222); font: 1.5rem/1.45 var(--press-sans, system-ui, sans-serif);
-  container-type: inline-size; --d: var(--sim-delivered, #1a7f5a); --k: var(--sim-kernel, #2f6fc4); --p: var(--sim-proxy, #7d52c7);
-  --disk: var(--sim-disk, #8a6d1d); --l: var(--sim-lost, #c62f2f); --line: var(--press-line, #ccc); --soft: var(--press-soft, #666);
+  container-type: inline-size; --d: var(--delivered, #1a7f5a); --k: var(--kernel, #2f6fc4); --p: var(--proxy, #7d52c7);
+  --disk: var(--disk, #8a6d1d); --l: var(--lost, #c62f2f); --line: var(--press-line, #ccc); --soft: var(--press-soft, #666);
   --card: var(--press-card, #fff); --well: var(--press-well, #f4f4f4); }
 :host([hidden]) { display: none; }
 *, *::before, *::after { box-sizing: border-box; }
@@ -102,7 +102,7 @@ button.play { background: var(--press-accent, #1f4e79); border-color: var(--pres
 .box .head { margin: 0; font: inherit; font-size: 1.35rem; color: var(--soft); }
 .box.bad { border-color: var(--l); box-shadow: inset 4px 0 0 var(--l); }
 .lostcount { font-size: 2.2rem; font-weight: 700; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.bad .lostcount { color: var(--press-lost-ink, var(--l)); }
+.bad .lostcount { color: var(--lost-ink, var(--l)); }
 .people { display: flex; flex-wrap: wrap; gap: .5rem; margin: .3rem 0; }
 .person { width: 2.5rem; height: 2.5rem; border-radius: 50%; border: 2px solid var(--soft); font-size: 1.3rem; line-height: 2.1rem; text-align: center; }
 .person.waits { background: var(--press-warn, #b35c00); border-color: var(--press-warn, #b35c00); color: var(--press-on-warn, #fff); font-weight: 700; }
@@ -123,8 +123,8 @@ i.lost, .key.lost { background: repeating-linear-gradient(135deg, var(--l) 0 5px
 .cell { height: 2.2rem; border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 3px; font-size: 1.3rem; line-height: 2rem; text-align: center; font-weight: 700; position: relative; overflow: hidden; }
 .cell.way { background: repeating-linear-gradient(90deg, var(--k) 0 2px, transparent 2px 6px); border-color: var(--k); }
 .cell.whole { background: var(--d); border-color: var(--d); border-left-color: var(--press-ink, #222); color: var(--press-on-accent, #fff); }
-.cell.damaged { border-color: var(--l); color: var(--press-lost-ink, var(--l)); background: var(--press-lost-soft, #fdecec); border-left-color: var(--press-ink, #222); }
-.cell.missing { border: 1px dashed var(--l); border-left: 4px dotted var(--l); color: var(--press-lost-ink, var(--l)); }
+.cell.damaged { border-color: var(--l); color: var(--lost-ink, var(--l)); background: var(--lost-soft, #fdecec); border-left-color: var(--press-ink, #222); }
+.cell.missing { border: 1px dashed var(--l); border-left: 4px dotted var(--l); color: var(--lost-ink, var(--l)); }
 .cell.headless { border-left: 4px dotted var(--l); }
 .cell.end { outline: 3px solid var(--press-ink, #222); outline-offset: 0; z-index: 1; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: .7rem 0 0; padding: 0; list-style: none; font-size: 1.25rem; color: var(--soft); }
