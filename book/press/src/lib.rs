@@ -17,6 +17,7 @@ pub mod rules;
 pub mod scores;
 pub mod sim;
 pub mod source;
+pub mod terminal;
 pub mod transcript;
 pub mod tree;
 pub mod verdicts;

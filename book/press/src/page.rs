@@ -11,7 +11,8 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 
 use crate::diff::{self, DiffLine};
 use crate::directive::{self, Directive};
-use crate::transcript::{TerminalLine, Transcript};
+use crate::terminal::{self, Owner};
+use crate::transcript::Transcript;
 use crate::{Problem, Project, figure, scores, sim, source, verdicts};
 
 /// The Markdown that mdBook reads with the settings of `book.toml`.
@@ -305,21 +306,15 @@ impl Expander<'_> {
         let transcript = Transcript::parse(&self.project.read(&file)?)
             .map_err(|(line, message)| Problem::new(&file, line, message))?;
         let id = self.id("terminal");
+        let first = transcript.text.lines().next().and_then(|line| line.strip_prefix("$ "));
+        let owner = Owner::of(first.unwrap_or(""));
         let bar = html! {
-            span.terminal-title { (transcript.header("title").unwrap_or("Terminal")) }
+            span class={ "terminal-title " (owner.class()) } { (owner.title()) }
             @if let Some(machine) = transcript.header("machine") {
                 " " span.terminal-machine { "recorded on " (machine) }
             }
         };
-        let code = html! { @for line in transcript.lines() {
-            @match line {
-                TerminalLine::Typed(text) => { span.prompt { "$ " } span.typed { (text) } },
-                TerminalLine::More(text) => span.typed { (text) },
-                TerminalLine::Printed(text) => (text),
-            }
-            "\n"
-        } };
-        Ok(self.code(&id, "nohighlight", bar, code, caption))
+        Ok(self.code(&id, "nohighlight", bar, terminal::lines(&transcript), caption))
     }
 
     fn figure(&mut self, file: &str, alt: &str, caption: &str) -> Made {

@@ -1,7 +1,7 @@
 //! Verdicts: what a user would notice, in words and numbers.
 
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumIter, IntoStaticStr};
+use strum::{Display, EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use crate::arrived::align::Gap;
 use crate::arrived::http::Reached;
@@ -61,6 +61,11 @@ impl Kind {
     /// The word for it in tables.
     pub fn word(self) -> &'static str {
         self.into()
+    }
+
+    /// The kind whose word this is.
+    pub fn of_word(word: &str) -> Option<Kind> {
+        Kind::iter().find(|kind| kind.word() == word)
     }
 
     /// Whether a proxy that people trust may get this verdict.

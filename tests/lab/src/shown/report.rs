@@ -20,9 +20,10 @@ pub fn style(kind: Kind) -> Style {
     let color = match kind {
         Kind::NotJudged => AnsiColor::BrightBlack,
         Kind::Exact | Kind::Noted => AnsiColor::Green,
-        Kind::HeldBack | Kind::Spilled => AnsiColor::Magenta,
+        Kind::HeldBack => AnsiColor::Blue,
+        Kind::Spilled => AnsiColor::Yellow,
         Kind::Frozen => AnsiColor::Cyan,
-        Kind::Grew | Kind::Leaked | Kind::Spun => AnsiColor::Yellow,
+        Kind::Grew | Kind::Leaked | Kind::Spun => AnsiColor::Magenta,
         Kind::Hole | Kind::Truncated | Kind::Swallowed => AnsiColor::Red,
         Kind::Crossed | Kind::Reordered | Kind::Repeated | Kind::Altered => AnsiColor::Red,
         Kind::Died | Kind::Absent => AnsiColor::Red,
