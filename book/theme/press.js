@@ -29,6 +29,50 @@
         });
     }
 
+    // A prediction is made before the answer is opened. The reader's choice stays in this browser, and the
+    // answer begins with it. Where nothing can be kept, it lasts as long as the page.
+    const remembered = (key, value) => {
+        try {
+            if (value !== undefined) localStorage.setItem(key, value);
+            return localStorage.getItem(key);
+        } catch {
+            return null;
+        }
+    };
+    document.querySelectorAll("main details.predict[data-choices]").forEach((details, number) => {
+        if (whole) return;
+        const page = location.pathname.split("/").pop();
+        const key = `guess ${page} ${number}`;
+        const choices = details.dataset.choices.split("|").map((choice) => choice.trim());
+        const guess = document.createElement("fieldset");
+        guess.className = "guess";
+        guess.innerHTML = "<legend>Your guess</legend><div class='guess-choices'></div>";
+        const said = document.createElement("p");
+        said.className = "said";
+        const say = (choice) => {
+            said.innerHTML = "You said: <b></b>";
+            said.querySelector("b").textContent = choice;
+            details.querySelector("summary").after(said);
+        };
+        choices.forEach((choice) => {
+            const label = document.createElement("label");
+            const input = document.createElement("input");
+            Object.assign(input, { type: "radio", name: key, checked: remembered(key) === choice });
+            input.addEventListener("change", () => {
+                remembered(key, choice);
+                say(choice);
+            });
+            // mdBook turns pages with the arrow keys; here they choose.
+            input.addEventListener("keydown", (event) => {
+                if (event.key.startsWith("Arrow")) event.stopPropagation();
+            });
+            label.append(input, choice);
+            guess.querySelector("div").append(label);
+            if (input.checked) say(choice);
+        });
+        details.before(guess);
+    });
+
     // A short piece of code is not broken at its hyphens; a long one must be, or it would stick out on a telephone.
     for (const code of document.querySelectorAll("main :not(pre) > code")) {
         if (code.textContent.length <= 24) code.classList.add("short");

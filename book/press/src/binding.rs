@@ -16,6 +16,7 @@ use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::frame::{self, Entry};
 use crate::output::Output;
 use crate::page::{chapter_number, expand};
 use crate::{Problem, Project, check};
@@ -60,6 +61,7 @@ struct Expansion {
 impl Expansion {
     fn expand(&self, book: &mut Book) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let all = entries(book);
         book.for_each_chapter_mut(|chapter| {
             let Some(file) = chapter.source_path.as_ref().and_then(|path| path.to_str()) else {
                 return;
@@ -68,10 +70,21 @@ impl Expansion {
             chapter.number = chapter_number(file).map(|number| SectionNumber::new([number]));
             let page = expand(&self.project, file, &chapter.content);
             problems.extend(page.problems);
-            chapter.content = page.markdown;
+            let text = &chapter.content;
+            chapter.content = frame::around(&self.project, &all, file, text, &page.markdown);
         });
         problems
     }
+}
+
+/// The pages in the order of the table of contents.
+fn entries(book: &mut Book) -> Vec<Entry> {
+    let mut all = vec![];
+    book.for_each_chapter_mut(|chapter| {
+        let file = chapter.source_path.as_ref().and_then(|path| path.to_str());
+        all.extend(file.map(|file| Entry { file: file.into(), title: chapter.name.clone() }));
+    });
+    all
 }
 
 impl Preprocessor for Expansion {

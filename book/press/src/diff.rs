@@ -69,6 +69,76 @@ pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
     lines
 }
 
+/// Takes away what changed in the comment at the top of a file: the prose around the diff says it.
+pub fn without_header(lines: &mut Vec<DiffLine>) {
+    let is_header = |line: &DiffLine| match line {
+        DiffLine::Same(text) | DiffLine::Added(text) | DiffLine::Removed(text) => {
+            text.starts_with("//!") || text.is_empty()
+        }
+        DiffLine::Fold(_) => false,
+    };
+    let is_comment = |line: &DiffLine| match line {
+        DiffLine::Same(text) | DiffLine::Added(text) | DiffLine::Removed(text) => {
+            text.starts_with("//!")
+        }
+        DiffLine::Fold(_) => false,
+    };
+    if lines.first().is_some_and(is_comment) {
+        let end = lines.iter().position(|line| !is_header(line)).unwrap_or(lines.len());
+        lines.drain(..end);
+    }
+}
+
+/// A line that was added or removed, in pieces, with those marked that are not in the line in its place.
+/// Where as many lines went as came, the first stands in the place of the first, and so on.
+pub fn words(lines: &[DiffLine], at: usize) -> Vec<(bool, String)> {
+    /// Below this, hardly anything of the line is left, and marks would only flicker.
+    const ALIKE: f32 = 0.5;
+    let run = |from: usize, step: isize, is: fn(&DiffLine) -> bool| {
+        let mut count = 0;
+        while from.checked_add_signed(step * count).and_then(|at| lines.get(at)).is_some_and(is) {
+            count += 1;
+        }
+        usize::try_from(count).unwrap_or(0)
+    };
+    let removed: fn(&DiffLine) -> bool = |line| matches!(line, DiffLine::Removed(_));
+    let added: fn(&DiffLine) -> bool = |line| matches!(line, DiffLine::Added(_));
+    let (text, partner) = match &lines[at] {
+        DiffLine::Removed(text) => {
+            let (above, below) = (run(at, -1, removed), run(at, 1, removed));
+            let (size, first) = (above + below - 1, at + below);
+            (text, (run(first, 1, added) == size).then(|| first + above - 1))
+        }
+        DiffLine::Added(text) => {
+            let (above, below) = (run(at, -1, added), run(at, 1, added));
+            let (size, first) = (above + below - 1, (at + 1).checked_sub(above));
+            let last = first.and_then(|first| first.checked_sub(1));
+            let matches = last.is_some_and(|last| run(last, -1, removed) == size);
+            (text, matches.then(|| at - size))
+        }
+        DiffLine::Same(text) | DiffLine::Fold(text) => (text, None),
+    };
+    let whole = vec![(false, text.clone())];
+    let Some(DiffLine::Removed(other) | DiffLine::Added(other)) =
+        partner.and_then(|at| lines.get(at))
+    else {
+        return whole;
+    };
+    let diff = TextDiff::from_words(other.as_str(), text.as_str());
+    if diff.ratio() < ALIKE {
+        return whole;
+    }
+    let mut pieces: Vec<(bool, String)> = vec![];
+    for change in diff.iter_all_changes().filter(|change| change.tag() != ChangeTag::Delete) {
+        let is_new = change.tag() == ChangeTag::Insert;
+        match pieces.last_mut() {
+            Some((last, piece)) if *last == is_new => *piece += change.value(),
+            _ => pieces.push((is_new, change.value().into())),
+        }
+    }
+    pieces
+}
+
 /// A comment, because it stands among Rust and is colored with it.
 fn fold(lines: usize, next: &str) -> DiffLine {
     let plural = if lines == 1 { "" } else { "s" };

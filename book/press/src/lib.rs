@@ -12,6 +12,7 @@ pub mod check;
 pub mod diff;
 pub mod directive;
 pub mod figure;
+pub mod frame;
 pub mod page;
 pub mod rules;
 pub mod scores;

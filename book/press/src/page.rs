@@ -139,7 +139,7 @@ fn experiments_of(names: Option<&str>) -> Result<Vec<&'static Experiment>, Strin
 
 /// How many minutes it takes to read a page, rounded up to the next five: 200 words in a minute, which is
 /// slow for prose. Directives and addresses are counted as words; what listings and terminals hold is not.
-fn minutes(page: &str) -> usize {
+pub fn minutes(page: &str) -> usize {
     const WORDS: usize = 200;
     page.split_whitespace().count().div_ceil(WORDS).next_multiple_of(5)
 }
@@ -240,11 +240,20 @@ impl Expander<'_> {
             return Err(format!("{file}: the listing is empty").into());
         }
         let language = if file.ends_with(".rs") { "language-rust" } else { "nohighlight" };
+        let place = item.and_then(|item| self.lines_of(file, item));
         let bar = html! {
             span.listing-number { "Listing " (&id["listing-".len()..]) }
             " " (self.file_name(file))
+            @if let Some(lines) = place { " " span.listing-lines { (lines) } }
         };
         Ok(self.code(&id, language, bar, html! { (code) "\n" }, caption))
+    }
+
+    /// Where an item is in its file: `lines 142 to 160`.
+    fn lines_of(&self, file: &str, item: &str) -> Option<String> {
+        let text = self.project.read(file).ok()?;
+        let found = source::items(&text).into_iter().find(|one| one.name == item)?;
+        Some(format!("lines {} to {}", found.lines.start + 1, found.lines.end))
     }
 
     /// The name of a file, and the badge of the step that it belongs to.
@@ -266,7 +275,8 @@ impl Expander<'_> {
             (Ok(old), Err(_)) if item.is_some() => (old, String::new()),
             (old, new) => (old?, new?),
         };
-        let lines = diff::folded(&old, &new, item.is_some());
+        let mut lines = diff::folded(&old, &new, item.is_some());
+        diff::without_header(&mut lines);
         if lines.is_empty() {
             let what = item.map_or(String::new(), |item| format!(" in {item}"));
             return Err(format!("nothing differs between {from} and {to}{what}").into());
@@ -286,16 +296,22 @@ impl Expander<'_> {
         let bar = html! {
             span.listing-file { (patched.file) } code.apply { "git apply " (file) }
         };
-        let lines = diff::folded(&patched.old, &patched.new, false);
+        let mut lines = diff::folded(&patched.old, &patched.new, false);
+        diff::without_header(&mut lines);
         Ok(self.diff_figure(bar, &lines, caption))
     }
 
     fn diff_figure(&mut self, bar: Markup, lines: &[DiffLine], caption: &str) -> Markup {
         let id = self.id("diff");
-        let code = html! { @for line in lines { @match line {
+        let words = |at: usize| {
+            html! { @for (is_new, text) in diff::words(lines, at) {
+                @if is_new { mark { (text) } } @else { (text) }
+            } }
+        };
+        let code = html! { @for (at, line) in lines.iter().enumerate() { @match line {
             DiffLine::Same(text) => span.diff-line.diff-ctx { span.diff-sign { " " } (text) "\n" },
-            DiffLine::Added(text) => ins.diff-line.diff-add { span.diff-sign { "+" } (text) "\n" },
-            DiffLine::Removed(text) => del.diff-line.diff-del { span.diff-sign { "-" } (text) "\n" },
+            DiffLine::Added(_) => ins.diff-line.diff-add { span.diff-sign { "+" } (words(at)) "\n" },
+            DiffLine::Removed(_) => del.diff-line.diff-del { span.diff-sign { "-" } (words(at)) "\n" },
             DiffLine::Fold(words) => span.diff-line.diff-fold { (words) "\n" },
         } } };
         self.code(&id, "language-rust", bar, code, caption)

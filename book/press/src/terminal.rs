@@ -33,7 +33,8 @@ impl Owner {
         let has = |part: &str| command.contains(part);
         if is("cargo lab backend") {
             Owner::Backend
-        } else if is("cargo run --bin ") || is("cargo lab relay") || has("trace.txt target/debug/") {
+        } else if is("cargo run --bin ") || is("cargo lab relay") || has("trace.txt target/debug/")
+        {
             Owner::Proxy
         } else if is("cargo lab client") || has("curl ") || has("page.txt") {
             Owner::Client
@@ -200,8 +201,13 @@ mod tests {
     fn the_words_of_the_lab_have_the_color_of_their_place() {
         let html = |line| from_the_lab(line).into_string();
         assert!(html("hole: 3 gaps").contains(r#"<span class="in-lost">hole</span>: 3 gaps"#));
-        assert!(html("held back: it stopped").contains(r#"<span class="in-kernel">held back</span>"#));
-        assert!(html("crowd             frozen      one more").contains(r#"<span class="in-none">frozen</span>"#));
+        assert!(
+            html("held back: it stopped").contains(r#"<span class="in-kernel">held back</span>"#)
+        );
+        assert!(
+            html("crowd             frozen      one more")
+                .contains(r#"<span class="in-none">frozen</span>"#)
+        );
         assert!(html("   172 ms  71.8 MiB sent: 64 KiB before the proxy, 67.7 MiB inside it").contains(
             r#"<span class="faint">   172 ms</span>  71.8 MiB sent: <span class="in-kernel">64 KiB before the proxy</span>, <span class="in-proxy">67.7 MiB inside it</span>"#
         ));
