@@ -102,15 +102,15 @@ fn is_strip(line: &str) -> bool {
 }
 
 static HEX: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^ +[\d,]+  (?:[0-9a-f]{2} ){4}|^ *-{8,}").expect("a pattern"));
+    LazyLock::new(|| Regex::new(r"^ +[0-9,]+  (?:[0-9a-f]{2} ){4}|^ *-{8,}").expect("a pattern"));
 /// What stands out in a line of the lab: a time, a verdict, what is missing, and where bytes are.
 static MARKED: LazyLock<Regex> = LazyLock::new(|| {
-    let verdict = r"(?P<verdict>^[a-z]+(?: [a-z]+)?)(?::| {2,})|^[a-z-]+ {2,}(?P<word>[a-z]+(?: [a-z]+)?) {2,}";
-    let amount = r"[\d.,]+ (?:KiB|MiB|GiB|bytes)";
+    let verdict = r"^[a-z-]+ {2,}(?P<word>[a-z]+(?: [a-z]+)?) {2,}|^(?P<verdict>[a-z]+(?: [a-z]+)?)(?::| {2,})";
+    let amount = r"[0-9.,]+ (?:KiB|MiB|GiB|bytes)";
     let places = format!(
         "(?P<kernel>{amount} (?:before the proxy|after it))|(?P<proxy>{amount} inside it)|(?P<delivered>{amount} delivered)"
     );
-    let pattern = format!(r"(?P<time>^ *[\d,]+ ms)|{verdict}|(?P<missing>^ *missing:)|{places}");
+    let pattern = format!(r"(?P<time>^ *[0-9,]+ ms)|{verdict}|(?P<missing>^ *missing:)|{places}");
     Regex::new(&pattern).expect("a pattern")
 });
 

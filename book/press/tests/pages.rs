@@ -59,7 +59,7 @@ fn directives_become_what_they_stand_for() {
         "Two or two <span class=\"badge badge-loses\">loses bytes</span>\n\n<figure class=\"listing\" id=\"listing-3-1\">",
         "<span class=\"listing-number\">Listing 3-1</span> <span class=\"listing-file\">steps/03-dropped-write/main.rs</span> <span class=\"badge",
         "<pre><code class=\"language-rust\">fn main() {&#10;&#10;    go();&#10;}&#10;</code></pre><figcaption>The <code>main</code>",
-        "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    wait();&#10;</del>",
+        "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    <mark>wait();</mark>&#10;</del>",
         "recorded on Linux",
         "<span class=\"prompt\">$ </span><span class=\"typed\">ls &lt;x&gt;</span>&#10;&#10;out&#10;",
         "<td><code>02-naive-epoll</code></td>",
