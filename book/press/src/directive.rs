@@ -13,8 +13,15 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Directive {
-    /// A file of the project, or one item of it, without the comment lines that contain `omit`.
-    Listing { file: String, item: Option<String>, omit: Option<String>, caption: String },
+    /// A file of the project, or one item of it, without the comment lines that contain `omit`. In
+    /// `notes`, `code :: what there is to say of it || more code :: more`: the code stands in one line.
+    Listing {
+        file: String,
+        item: Option<String>,
+        omit: Option<String>,
+        notes: Option<String>,
+        caption: String,
+    },
     /// What changed between two steps, in one item or in all of `main.rs`.
     Diff { from: String, to: String, item: Option<String>, caption: String },
     /// The patch of an answer. Written `{{#diff answer="…"}}`.

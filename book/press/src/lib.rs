@@ -13,6 +13,7 @@ pub mod diff;
 pub mod directive;
 pub mod figure;
 pub mod frame;
+pub mod notes;
 pub mod page;
 pub mod rules;
 pub mod scores;

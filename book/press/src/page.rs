@@ -13,7 +13,7 @@ use crate::diff::{self, DiffLine};
 use crate::directive::{self, Directive};
 use crate::terminal::{self, Owner};
 use crate::transcript::Transcript;
-use crate::{Problem, Project, figure, scores, sim, source, verdicts};
+use crate::{Problem, Project, figure, notes, scores, sim, source, verdicts};
 
 /// The Markdown that mdBook reads with the settings of `book.toml`.
 pub fn markdown_options() -> Options {
@@ -175,8 +175,9 @@ impl Expander<'_> {
     fn make(&mut self, directive: &Directive) -> Made {
         let project = self.project;
         Ok(match directive {
-            Directive::Listing { file, item, omit, caption } => {
-                self.listing(file, item.as_deref(), omit.as_deref(), caption)?
+            Directive::Listing { file, item, omit, notes, caption } => {
+                let notes = notes.as_deref().unwrap_or("");
+                self.listing(file, item.as_deref(), omit.as_deref(), notes, caption)?
             }
             Directive::Diff { from, to, item, caption } => {
                 self.diff([from, to], item.as_deref(), caption)?
@@ -229,6 +230,7 @@ impl Expander<'_> {
         file: &str,
         item: Option<&str>,
         omit: Option<&str>,
+        notes: &str,
         caption: &str,
     ) -> Made {
         let id = self.id("listing");
@@ -246,7 +248,14 @@ impl Expander<'_> {
             " " (self.file_name(file))
             @if let Some(lines) = place { " " span.listing-lines { (lines) } }
         };
-        Ok(self.code(&id, language, bar, html! { (code) "\n" }, caption))
+        let notes = notes::read(notes, &code).map_err(|message| format!("{file}: {message}"))?;
+        let listing = notes::marked(&code, &notes);
+        let figure = self.code(&id, language, bar, listing, caption);
+        Ok(html! {
+            @if notes.is_empty() { (figure) } @else {
+                div.with-notes { (figure) ol.notes { @for note in &notes { li { (inline(&note.says)) } } } }
+            }
+        })
     }
 
     /// Where an item is in its file: `lines 142 to 160`.

@@ -61,7 +61,7 @@ fn directives_become_what_they_stand_for() {
         "<pre><code class=\"language-rust\">fn main() {&#10;&#10;    go();&#10;}&#10;</code></pre><figcaption>The <code>main</code>",
         "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    <mark>wait();</mark>&#10;</del>",
         "recorded on Linux",
-        "<span class=\"prompt\">$ </span><span class=\"typed\">ls &lt;x&gt;</span>&#10;&#10;out&#10;",
+        "<span class=\"prompt\">$ </span><span class=\"typed\">ls &lt;x&gt;</span>&#10;</span><span class=\"line\">&#10;</span><span class=\"line\">out&#10;</span>",
         "<td><code>02-naive-epoll</code></td>",
     ] {
         assert!(page.markdown.contains(part), "{part} is not in {}", page.markdown);

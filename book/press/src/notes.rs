@@ -1,0 +1,61 @@
+//! Notes on a listing: lines that are marked and numbered, and what there is to say of them.
+
+use maud::{Markup, html};
+
+/// A note on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The line of the listing, counted from 0.
+    pub line: usize,
+    /// What there is to say, in Markdown.
+    pub says: String,
+}
+
+/// Reads `code :: what it says || code :: what it says`. Fails unless each piece of code stands in
+/// exactly one line of the listing, and the notes are in the order of their lines.
+pub fn read(notes: &str, listing: &str) -> Result<Vec<Note>, String> {
+    let mut read: Vec<Note> = vec![];
+    for part in notes.split("||").map(str::trim).filter(|part| !part.is_empty()) {
+        let (code, says) = part.split_once("::").ok_or_else(|| format!("a note is `code :: words`: {part}"))?;
+        let lines = listing.lines().enumerate().filter(|(_, line)| line.contains(code.trim()));
+        let [(line, _)] = lines.collect::<Vec<_>>()[..] else {
+            return Err(format!("a note is on {:?}, which is not in one line", code.trim()));
+        };
+        if read.last().is_some_and(|last| last.line >= line) {
+            return Err(format!("the note on {:?} is out of order", code.trim()));
+        }
+        read.push(Note { line, says: says.trim().into() });
+    }
+    Ok(read)
+}
+
+/// The listing with its marked lines. A mark has its number in an attribute, so that who copies the code
+/// does not copy it.
+pub fn marked(listing: &str, notes: &[Note]) -> Markup {
+    html! { @for (at, line) in listing.split('\n').enumerate() {
+        @match notes.iter().position(|note| note.line == at) {
+            Some(number) => span.marked data-note=(number + 1) { (line) "\n" },
+            None => { (line) "\n" },
+        }
+    } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_stands_at_its_line() {
+        let notes = read("b( :: first || c :: second", "a\nb()\nc").unwrap();
+        assert_eq!(notes.iter().map(|note| note.line).collect::<Vec<_>>(), [1, 2]);
+        let html = marked("a\nb()\nc", &notes).into_string();
+        assert_eq!(html, "a\n<span class=\"marked\" data-note=\"1\">b()\n</span><span class=\"marked\" data-note=\"2\">c\n</span>");
+    }
+
+    #[test]
+    fn a_note_on_no_line_or_on_two_is_wrong() {
+        for (notes, listing) in [("x :: y", "a"), ("a :: y", "a\na"), ("no words", "a"), ("b :: 1 || a :: 2", "a\nb")] {
+            assert!(read(notes, listing).is_err(), "{notes}");
+        }
+    }
+}
