@@ -70,8 +70,8 @@ fn serve(mut client: TcpStream, backend: SocketAddr, block: &mut [u8]) -> Result
     }
     server.write_all(&block[..count]).context("writing to the backend")?;
 
-    // `write_all` is a loop around `write`: a blocking write can be short too, when a signal
-    // interrupts it, and then the loop goes on with the rest.
+    // Block by block. `write_all` returns when the kernel has taken the whole block, or the
+    // connection is broken. Only then is the block free for what comes next.
     loop {
         let count = read(&mut server, block).context("reading from the backend")?;
         if count == 0 {

@@ -181,7 +181,7 @@ impl Proxy {
         self.close(id);
     }
 
-    /// Forgets a connection. Dropping its sockets closes them, and what is closed leaves the epoll
+    /// Removes a connection. Dropping its sockets closes them, and what is closed leaves the epoll
     /// set by itself.
     fn close(&mut self, id: u64) {
         self.connections.remove(&id);
