@@ -16,7 +16,8 @@ pub struct Note {
 pub fn read(notes: &str, listing: &str) -> Result<Vec<Note>, String> {
     let mut read: Vec<Note> = vec![];
     for part in notes.split("||").map(str::trim).filter(|part| !part.is_empty()) {
-        let (code, says) = part.split_once("::").ok_or_else(|| format!("a note is `code :: words`: {part}"))?;
+        let (code, says) =
+            part.split_once(" :: ").ok_or_else(|| format!("a note is `code :: words`: {part}"))?;
         let lines = listing.lines().enumerate().filter(|(_, line)| line.contains(code.trim()));
         let [(line, _)] = lines.collect::<Vec<_>>()[..] else {
             return Err(format!("a note is on {:?}, which is not in one line", code.trim()));
@@ -49,12 +50,17 @@ mod tests {
         let notes = read("b( :: first || c :: second", "a\nb()\nc").unwrap();
         assert_eq!(notes.iter().map(|note| note.line).collect::<Vec<_>>(), [1, 2]);
         let html = marked("a\nb()\nc", &notes).into_string();
-        assert_eq!(html, "a\n<span class=\"marked\" data-note=\"1\">b()\n</span><span class=\"marked\" data-note=\"2\">c\n</span>");
+        assert_eq!(
+            html,
+            "a\n<span class=\"marked\" data-note=\"1\">b()\n</span><span class=\"marked\" data-note=\"2\">c\n</span>"
+        );
     }
 
     #[test]
     fn a_note_on_no_line_or_on_two_is_wrong() {
-        for (notes, listing) in [("x :: y", "a"), ("a :: y", "a\na"), ("no words", "a"), ("b :: 1 || a :: 2", "a\nb")] {
+        for (notes, listing) in
+            [("x :: y", "a"), ("a :: y", "a\na"), ("no words", "a"), ("b :: 1 || a :: 2", "a\nb")]
+        {
             assert!(read(notes, listing).is_err(), "{notes}");
         }
     }
