@@ -30,13 +30,15 @@ pub fn read(notes: &str, listing: &str) -> Result<Vec<Note>, String> {
     Ok(read)
 }
 
-/// The listing with its marked lines. A mark has its number in an attribute, so that who copies the code
-/// does not copy it.
+/// The listing, line by line: a telephone breaks long ones, and begins the rest further in. A mark has its
+/// number in an attribute, so that who copies the code does not copy it.
 pub fn marked(listing: &str, notes: &[Note]) -> Markup {
+    const FURTHER: usize = 4;
     html! { @for (at, line) in listing.split('\n').enumerate() {
+        @let hang = format!("--hang:{}", line.len() - line.trim_start().len() + FURTHER);
         @match notes.iter().position(|note| note.line == at) {
-            Some(number) => span.marked data-note=(number + 1) { (line) "\n" },
-            None => { (line) "\n" },
+            Some(number) => span.row.marked style=(hang) data-note=(number + 1) { (line) "\n" },
+            None => span.row style=(hang) { (line) "\n" },
         }
     } }
 }
@@ -50,9 +52,19 @@ mod tests {
         let notes = read("b( :: first || c :: second", "a\nb()\nc").unwrap();
         assert_eq!(notes.iter().map(|note| note.line).collect::<Vec<_>>(), [1, 2]);
         let html = marked("a\nb()\nc", &notes).into_string();
-        assert_eq!(
-            html,
-            "a\n<span class=\"marked\" data-note=\"1\">b()\n</span><span class=\"marked\" data-note=\"2\">c\n</span>"
+        assert!(
+            html.starts_with(
+                "<span class=\"row\" style=\"--hang:4\">a
+</span>"
+            ),
+            "{html}"
+        );
+        assert!(
+            html.contains(
+                "data-note=\"1\">b()
+</span>"
+            ),
+            "{html}"
         );
     }
 

@@ -23,7 +23,9 @@ fn a_directive_ends_where_its_own_braces_are() {
     let text = r#"{{#listing file="a.rs" item="fn main" caption="Say \"hi\" }} there"}} and on"#;
     let (range, found) = directive::find(text).next().unwrap();
     assert_eq!(&text[range.end..], " and on");
-    let Ok(Directive::Listing { file, item, omit: None, caption }) = found else { panic!() };
+    let Ok(Directive::Listing { file, item, omit: None, notes: None, caption }) = found else {
+        panic!()
+    };
     assert_eq!((&*file, item.as_deref()), ("a.rs", Some("fn main")));
     assert_eq!(caption, "Say \"hi\" }} there");
 }
@@ -58,7 +60,8 @@ fn directives_become_what_they_stand_for() {
     for part in [
         "Two or two <span class=\"badge badge-loses\">loses bytes</span>\n\n<figure class=\"listing\" id=\"listing-3-1\">",
         "<span class=\"listing-number\">Listing 3-1</span> <span class=\"listing-file\">steps/03-dropped-write/main.rs</span> <span class=\"badge",
-        "<pre><code class=\"language-rust\">fn main() {&#10;&#10;    go();&#10;}&#10;</code></pre><figcaption>The <code>main</code>",
+        "<pre><code class=\"language-rust\"><span class=\"row\" style=\"--hang:4\">fn main() {&#10;</span>",
+        "    go();&#10;</span><span class=\"row\" style=\"--hang:4\">}&#10;</span></code></pre><figcaption>The <code>main</code>",
         "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    <mark>wait();</mark>&#10;</del>",
         "recorded on Linux",
         "<span class=\"prompt\">$ </span><span class=\"typed\">ls &lt;x&gt;</span>&#10;</span><span class=\"line\">&#10;</span><span class=\"line\">out&#10;</span>",
