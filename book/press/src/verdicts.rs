@@ -59,7 +59,7 @@ impl Mark {
             Mark::Loses => "loses bytes",
             Mark::Freezes => "freezes",
             Mark::Grows => "grows",
-            Mark::Mistakes => "mistakes ends",
+            Mark::Mistakes => "mishandles ends",
         }
     }
 }
@@ -157,7 +157,7 @@ pub fn milestone(step: &Step, milestone: &Milestone) -> Markup {
 /// The table of all steps: name, idea, verdict.
 pub fn ladder_table(ladder: &Ladder) -> Markup {
     html! { div.table-wrapper { table {
-        thead { tr { th { "step" } th { "idea" } th { "what its users get" } } }
+        thead { tr { th { "step" } th { "idea" } th { "what goes wrong" } } }
         tbody { @for step in &ladder.steps { tr {
             td { code { (step.name) } } td { (step.idea) } td { (step_badge(step)) }
         } } }
