@@ -9,6 +9,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod check;
+pub mod color;
 pub mod diff;
 pub mod directive;
 pub mod figure;

@@ -32,13 +32,13 @@ pub fn read(notes: &str, listing: &str) -> Result<Vec<Note>, String> {
 
 /// The listing, line by line: a telephone breaks long ones, and begins the rest further in. A mark has its
 /// number in an attribute, so that who copies the code does not copy it.
-pub fn marked(listing: &str, notes: &[Note]) -> Markup {
+pub fn marked(listing: &str, notes: &[Note], colored: impl Fn(&str) -> Markup) -> Markup {
     const FURTHER: usize = 4;
     html! { @for (at, line) in listing.split('\n').enumerate() {
         @let hang = format!("--hang:{}", line.len() - line.trim_start().len() + FURTHER);
         @match notes.iter().position(|note| note.line == at) {
-            Some(number) => span.row.marked style=(hang) data-note=(number + 1) { (line) "\n" },
-            None => span.row style=(hang) { (line) "\n" },
+            Some(number) => span.row.marked style=(hang) data-note=(number + 1) { (colored(line)) "\n" },
+            None => span.row style=(hang) { (colored(line)) "\n" },
         }
     } }
 }
@@ -51,7 +51,7 @@ mod tests {
     fn a_note_stands_at_its_line() {
         let notes = read("b( :: first || c :: second", "a\nb()\nc").unwrap();
         assert_eq!(notes.iter().map(|note| note.line).collect::<Vec<_>>(), [1, 2]);
-        let html = marked("a\nb()\nc", &notes).into_string();
+        let html = marked("a\nb()\nc", &notes, |line| html! { (line) }).into_string();
         assert!(
             html.starts_with(
                 "<span class=\"row\" style=\"--hang:4\">a

@@ -13,7 +13,7 @@ use crate::diff::{self, DiffLine};
 use crate::directive::{self, Directive};
 use crate::terminal::{self, Owner};
 use crate::transcript::Transcript;
-use crate::{Problem, Project, figure, notes, scores, sim, source, verdicts};
+use crate::{Problem, Project, color, figure, notes, scores, sim, source, verdicts};
 
 /// The Markdown that mdBook reads with the settings of `book.toml`.
 pub fn markdown_options() -> Options {
@@ -241,7 +241,8 @@ impl Expander<'_> {
         if code.trim().is_empty() {
             return Err(format!("{file}: the listing is empty").into());
         }
-        let language = if file.ends_with(".rs") { "language-rust" } else { "nohighlight" };
+        let is_rust = file.ends_with(".rs");
+        let language = if is_rust { "language-rust" } else { "nohighlight" };
         let place = item.and_then(|item| self.lines_of(file, item));
         let bar = html! {
             span.listing-number { "Listing " (&id["listing-".len()..]) }
@@ -249,7 +250,14 @@ impl Expander<'_> {
             @if let Some(lines) = place { " " span.listing-lines { (lines) } }
         };
         let notes = notes::read(notes, &code).map_err(|message| format!("{file}: {message}"))?;
-        let listing = notes::marked(&code, &notes);
+        let colored = |line: &str| {
+            if is_rust {
+                color::rust(line)
+            } else {
+                html! { (line) }
+            }
+        };
+        let listing = notes::marked(&code, &notes, colored);
         let figure = self.code(&id, language, bar, listing, caption);
         Ok(html! {
             @if notes.is_empty() { (figure) } @else {
@@ -313,12 +321,20 @@ impl Expander<'_> {
     fn diff_figure(&mut self, bar: Markup, lines: &[DiffLine], caption: &str) -> Markup {
         let id = self.id("diff");
         let words = |at: usize| {
-            html! { @for (is_new, text) in diff::words(lines, at) {
-                @if is_new { mark { (text) } } @else { (text) }
+            let pieces = diff::words(lines, at);
+            // Only its first piece shows that a line is a comment.
+            let whole: String = pieces.iter().map(|(_, text)| text.as_str()).collect();
+            let is_comment = whole.trim_start().starts_with("//");
+            let colored = |text: &str| match is_comment {
+                true => html! { span.hljs-comment { (text) } },
+                false => color::rust(text),
+            };
+            html! { @for (is_new, text) in &pieces {
+                @if *is_new { mark { (colored(text)) } } @else { (colored(text)) }
             } }
         };
         let code = html! { @for (at, line) in lines.iter().enumerate() { @match line {
-            DiffLine::Same(text) => span.diff-line.diff-ctx { span.diff-sign { " " } (text) "\n" },
+            DiffLine::Same(text) => span.diff-line.diff-ctx { span.diff-sign { " " } (color::rust(text)) "\n" },
             DiffLine::Added(_) => ins.diff-line.diff-add { span.diff-sign { "+" } (words(at)) "\n" },
             DiffLine::Removed(_) => del.diff-line.diff-del { span.diff-sign { "-" } (words(at)) "\n" },
             DiffLine::Fold(words) => span.diff-line.diff-fold { (words) "\n" },

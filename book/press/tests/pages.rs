@@ -60,7 +60,7 @@ fn directives_become_what_they_stand_for() {
     for part in [
         "Two or two <span class=\"badge badge-loses\">loses bytes</span>\n\n<figure class=\"listing\" id=\"listing-3-1\">",
         "<span class=\"listing-number\">Listing 3-1</span> <span class=\"listing-file\">steps/03-dropped-write/main.rs</span> <span class=\"badge",
-        "<pre><code class=\"language-rust\"><span class=\"row\" style=\"--hang:4\">fn main() {&#10;</span>",
+        "<pre><code class=\"language-rust\"><span class=\"row\" style=\"--hang:4\"><span class=\"hljs-keyword\">fn</span><span class=\"hljs-title\"> main</span>() {&#10;</span>",
         "    go();&#10;</span><span class=\"row\" style=\"--hang:4\">}&#10;</span></code></pre><figcaption>The <code>main</code>",
         "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    <mark>wait();</mark>&#10;</del>",
         "recorded on Linux",
