@@ -395,7 +395,8 @@ if (typeof require === "function") require("./presets.js");
         if (finished) {
             const verdict = decode(state);
             const lost = `${number(now.lost)} bytes are lost`;
-            if (verdict.kind === "exact") return join("Every byte has arrived, in order.", balance);
+            const peak = early || now.lost > 0 || state.peak === 0 ? "" : `The proxy’s memory held ${number(state.peak)} bytes at most.`;
+            if (verdict.kind === "exact") return join("Every byte has arrived, in order.", balance, peak);
             if (verdict.kind === "broken") return `${lost}. curl notices at chunk ${verdict.chunk + 1}: exit status 56.`;
             if (verdict.kind === "cut off") return `${lost}, the end of the page among them. curl notices: exit status 18.`;
             return `${lost}, and the chunks add up all the same. curl doesn’t notice: exit status 0.`;
@@ -408,9 +409,9 @@ if (typeof require === "function") require("./presets.js");
         }
         if (now.disk > 0) {
             return join("What doesn’t fit in the proxy’s memory waits in a file, behind what waits in memory.",
-                state.paused ? "The file is full as well, so the backend waits." : "", balance);
+                policy === "spill" && state.paused ? "The file is full as well, so the backend waits." : "", balance);
         }
-        if (policy === "hold" && state.paused) {
+        if (policy === "hold" && state.paused && state.sent < state.total) {
             return join("The proxy has enough, and stops reading until half of it is gone. So the backend waits.", balance);
         }
         if (now.proxy > 0) {
@@ -419,7 +420,7 @@ if (typeof require === "function") require("./presets.js");
             return join(cause, state.sent === state.total ? "The backend has sent everything." : limit, balance);
         }
         if (policy === "drop" && now.lost > 0 && state.tick - state.lostTick < RECENT) {
-            return "The kernel’s buffer keeps running full. write doesn’t wait: it takes what fits, and the proxy drops the rest.";
+            return "The kernel’s buffer keeps filling up. write doesn’t wait: it takes what fits, and the proxy drops the rest.";
         }
         if (state.sent === state.total) {
             const rest = config.client > 0 ? "The client is still reading." : "The client doesn’t read.";
@@ -427,7 +428,12 @@ if (typeof require === "function") require("./presets.js");
         }
         if (full) return join("The kernel’s buffer is full.", policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance);
         const room = "There is room in the kernel’s buffer, so no write has to wait.";
-        return join(room, waiting > 0 && policy === "one" ? `Still, ${others} in line.` : "", policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance);
+        return join(
+            room,
+            config.backend === 0 ? "But the backend sends nothing." : "",
+            waiting > 0 && policy === "one" ? `Still, ${others} in line.` : "",
+            policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance,
+        );
     }
 
     /**

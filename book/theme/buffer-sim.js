@@ -82,6 +82,10 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .code { font: 12px/17px var(--mono-font, monospace); white-space: pre; color: var(--proxy-ink); overflow: hidden; }
 .code div { padding: 0 6px 0 5px; border-left: 3px solid transparent; border-radius: 3px; }
 .code .now { background: var(--press-card); border-left-color: var(--proxy); font-weight: 700; color: var(--press-ink); }
+.held { font-size: 11px; font-weight: 600; text-align: center; color: var(--proxy-ink); }
+.ghost { display: grid; place-items: center; border: 1.5px dashed var(--proxy); border-radius: 5px; color: var(--proxy-ink); font-size: 13px; font-variant-numeric: tabular-nums; }
+.trace { display: flex; flex-direction: column; justify-content: end; font: 11.5px/17px var(--mono-font, monospace); color: var(--proxy-ink); white-space: nowrap; overflow: hidden; }
+.trace div:last-child { font-weight: 700; } .trace span { display: inline-block; width: 2.2ch; text-align: right; } .trace b { color: var(--lost-ink); }
 .mark { height: 0; border-top: 2px dashed var(--proxy-ink); }
 .mark span { position: absolute; right: 100%; top: -8px; padding-right: 4px; white-space: nowrap; font-size: 11px; font-weight: 600; color: var(--proxy-ink); }
 .more { font-weight: 700; font-size: 13px; text-align: center; font-variant-numeric: tabular-nums; }
@@ -98,6 +102,11 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .arrow.stopped { border-top-style: dotted; border-color: var(--press-warn); }
 .arrow.stopped::after { border: 0; width: 4px; height: 20px; top: -11px; background: var(--press-warn); border-radius: 2px; }
 .arrowword { font-size: 11px; font-weight: 600; color: var(--press-warn); text-align: center; width: 80px; margin-left: -40px; }
+.arrowword.upright { margin: 0; writing-mode: vertical-rl; rotate: 180deg; text-align: left; line-height: 18px; }
+.arrow.down { border-top: 0; border-left: 2px solid var(--press-control); }
+.arrow.down::after { top: auto; right: auto; left: -6px; bottom: 0; border: 5px solid transparent; border-top: 7px solid var(--press-control); border-bottom: 0; }
+.arrow.down.stopped { border-left: 2px dotted var(--press-warn); }
+.arrow.down.stopped::after { border: 0; top: auto; width: 20px; height: 4px; left: -11px; }
 .slot { border: 1px dashed var(--press-line); border-radius: 5px; }
 .slot.hole { border: 1.5px dashed var(--lost); background: repeating-linear-gradient(135deg, transparent 0 5px, var(--lost-soft) 5px 8px); }
 .verdict { font-weight: 700; white-space: nowrap; }
@@ -129,15 +138,16 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .person.waits i { color: var(--press-warn); } .person.ice i { color: var(--kernel-ink); }
 
 .strip { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 2px; margin-top: 6px; }
-.cell { min-width: 0; text-align: center; font: 700 11px/14px var(--press-sans, sans-serif); color: var(--press-ink); border-radius: 3px; }
+.cell { min-width: 0; text-align: center; font: 700 11px/14px system-ui, sans-serif; color: var(--press-ink); border-radius: 3px; }
 .cell i { display: block; height: 12px; border: 1px solid var(--press-control); border-radius: 3px; }
 .cell.damaged, .cell.missing { color: var(--lost-ink); }
 .cell.missing i, .cell.damaged i { border-style: dashed; border-color: var(--lost); }
 .cell.end { outline: 2px solid var(--press-ink); outline-offset: 1px; }
 .ledger { display: flex; flex-wrap: wrap; gap: 0 1.4rem; margin: 2px 0 0; padding: 0; list-style: none; font-size: 12px; line-height: 18px; font-variant-numeric: tabular-nums; color: var(--press-ink); }
 .ledger li:first-child { font-weight: 600; }
+.sign { font-family: system-ui, sans-serif; }
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 4px; vertical-align: -1px; }
-.key.lost { background: var(--lost-soft) !important; border: 2px dashed var(--lost); }
+.key.lost { background: var(--lost); }
 .key.delivered { background: var(--delivered); } .key.kernel { background: var(--kernel); } .key.proxy { background: var(--proxy); } .key.disk { background: var(--disk); }
 
 .status { margin: 1.2rem 0; min-height: 4.8em; font-size: 1.65rem; line-height: 1.45; min-height: 4.8rem; }
@@ -146,7 +156,8 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .scrub { flex: 1 1 16rem; display: flex; align-items: center; gap: .8rem; min-width: 0; }
 .scrub input { flex: 1; min-width: 0; }
 .scrub output { font-size: 1.3rem; color: var(--press-soft); font-variant-numeric: tabular-nums; min-width: 6.4rem; }
-.fields { display: grid; gap: .4rem 2.4rem; grid-template-columns: 1fr 1fr; margin-top: 1rem; }
+.fields { display: grid; gap: .4rem 2rem; grid-template-columns: 1fr 1fr 1fr; margin-top: 1rem; }
+.fields.two { grid-template-columns: 2fr 1fr; margin-top: .4rem; }
 .field { display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; align-items: baseline; min-width: 0; }
 .field output { font-variant-numeric: tabular-nums; font-size: 1.35rem; }
 .field input, .field select { grid-column: 1 / -1; width: 100%; margin: 0; }
@@ -160,7 +171,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 @container (max-width: 630px) {
   .body { padding: .8rem 1rem 1.2rem; } .top { padding: .5rem 1rem; } .title, .top label > span { display: none; } .top label, .top select { width: 100%; }
   .live { font-size: 11.5px; gap: .2rem .8rem; padding: 0 8px; } .live .rest { display: none; }
-  .fields { grid-template-columns: 1fr; } .code { font-size: 11px; line-height: 16px; }
+  .fields, .fields.two { grid-template-columns: 1fr; } .code { font-size: 11px; line-height: 16px; }
   .counter b { font-size: 16px; } .scrub { flex-basis: 100%; }
   .ledger { gap: 0 1rem; font-size: 11.5px; }
 }
@@ -203,10 +214,11 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
       <div class="fields">
         ${field("backend", "The backend sends", 0, 64, 4)}
         ${field("client", "The client reads", 0, 96, 4)}
+        ${field("kernel", "The send buffer holds", 64, 384, 32)}
       </div>
-      <details><summary>More to change</summary><div class="fields">
-        ${field("kernel", "The kernel’s send buffer", 64, 384, 32)}
-        <div class="field"><label for="policy">When it is full, the proxy</label><select id="policy" data-policy></select></div>
+      <details><summary>More to change</summary><div class="fields two">
+        <div class="field"><label for="policy">When the send buffer is full, the proxy</label><select id="policy" data-policy></select></div>
+        <div class="field"><label for="pace">Playback</label><select id="pace" data-pace><option value="2">slow</option><option value="1" selected>normal</option><option value="0.4">fast</option></select></div>
       </div></details>
     </div>
     <details data-table><summary>The same in words</summary><div class="table"><slot></slot></div>
@@ -247,7 +259,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                 `<option value="" hidden>Your own</option>`;
             this.places = PLACES.filter(([place]) => !this.early || !["lost", "disk"].includes(place));
             this.$("[data-ledger]").innerHTML = `<li>Bytes, by place:</li>` + this.places.map(
-                ([place, words, sign]) => `<li data-place="${place}"><span class="key ${place}"></span>${sign} ${words} <b data-sum="${place}"></b></li>`,
+                ([place, words, sign]) => `<li data-place="${place}"><span class="key ${place}"></span><span class="sign">${sign}</span> ${words} <b data-sum="${place}"></b></li>`,
             ).join("");
             this.$("[data-chunks]").innerHTML = `<div class="cell"><i></i><span></span></div>`.repeat(model.DEFAULTS.chunks);
 
@@ -355,7 +367,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             this.pause();
             const beat = () => {
                 if (this.ended()) return this.pause();
-                const left = this.state.sent === this.state.total ? QUICK : BEAT;
+                const left = (this.state.sent === this.state.total ? QUICK : BEAT) * this.$("[data-pace]").value;
                 if (!document.hidden) this.advance(left * 0.96);
                 this.timer = setTimeout(beat, left);
             };
@@ -411,30 +423,39 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         show(before, time = 0) {
             this.stop();
             const { state } = this;
-            const { config } = state;
+            this.width = this.$(".stage").clientWidth || 688;
+            const g = stage.geometry(this.width, state.config, Math.ceil(state.total / BLOCK));
+            this.$(".stage").style.height = `${g.height}px`;
+            this.set(state.config);
+            this.moment();
+            this.label();
+            const pieces = this.$(".pieces");
+            const settle = () => {
+                this.around(state, g);
+                stage.draw(pieces, state, g);
+            };
+            if (!before || time === 0) return settle();
+
+            // First what was read, then what became of it: the counters wait for the blocks that they count.
+            const reads = state.calls.filter(({ call }) => call === "read");
+            if (reads.length) this.around({ ...before, calls: reads, sent: state.sent }, g, false);
+            const halt = stage.play(pieces, before, state, g, time);
+            const timers = [setTimeout(() => this.around(state, g), reads.length ? time * 0.56 : 0), setTimeout(settle, time)];
+            this.stop = () => {
+                timers.forEach(clearTimeout);
+                halt();
+                this.stop = () => {};
+            };
+        }
+
+        /** Everything around the blocks: scenery, counters, words. Nothing is said of a moment inside a tick. */
+        around(state, g, whole = true) {
             const now = model.ledger(state);
             const verdict = model.decode(state);
-            const slots = Math.ceil(state.total / BLOCK);
-            this.width = this.$(".stage").clientWidth || 688;
-            const g = stage.geometry(this.width, config, slots);
-            this.$(".stage").style.height = `${g.height}px`;
             this.scenery(state, g, now, verdict);
-            const pieces = this.$(".pieces");
-            if (before && time > 0) {
-                const halt = stage.play(pieces, before, state, g, time);
-                const done = setTimeout(() => stage.draw(pieces, state, g), time);
-                this.stop = () => {
-                    clearTimeout(done);
-                    halt();
-                    this.stop = () => {};
-                };
-            } else {
-                stage.draw(pieces, state, g);
-            }
-            this.words(state, now);
             this.strip(state, verdict);
-            this.set(config);
-            this.label();
+            this.live(state, now);
+            if (whole) this.say(state);
         }
 
         /** Everything on the stage that is not a block. */
@@ -447,11 +468,11 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             const html = [];
             const add = (style, className, inside = "") => html.push(`<div class="${className}" style="${style}">${inside}</div>`);
 
-            add(`left:${Math.max(80, middle(g.backend))}px;${g.wide ? "" : "text-align:left"}`, "name", "backend");
+            add(g.wide ? `left:${middle(g.backend)}px` : "left:80px;text-align:left", "name", "backend");
             add(`left:${middle(g.proxy)}px`, "name", "proxy");
             add(g.wide ? `left:${middle(g.kernel)}px` : `left:${g.width - 80}px;text-align:right`, "name", g.wide ? "kernel’s send buffer" : "send buffer");
             const words = { exact: ["good", "✓ whole"], broken: ["bad", "✕ curl: 56"], "cut off": ["bad", "✕ curl: 18"], unnoticed: ["bad", "curl: 0, and wrong"] }[verdict.kind];
-            const says = words ? ` <span class="verdict ${words[0]}">${words[1]}</span>` : config.client === 0 ? ` <span class="verdict">doesn’t read</span>` : "";
+            const says = words ? ` <span class="verdict ${words[0]}">${words[1]}</span>` : config.client === 0 ? ` <span class="verdict">· doesn’t read</span>` : "";
             add(`left:${g.wide ? middle(g.client) : g.width / 2}px;top:${g.client.y - 22}px`, "name", `client${says}`);
 
             const part = (p, className) => add(box(p.x, p.y, p.w, p.h), className);
@@ -470,17 +491,28 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             const held = state.sent < state.total && state.tick > 0 && (state.paused || state.blocked);
             const arrow = (from, to, y, stopped, word) => {
                 add(box(from + 3, y, to - from - 6), `arrow ${stopped ? "stopped" : ""}`);
-                if (stopped && word) add(`left:${(from + to) / 2}px;top:${y + 13}px`, "arrowword", word);
+                if (!stopped) return;
+                if (g.wide) add(`left:${(from + to) / 2}px;top:${y + 13}px`, "arrowword", word);
+                else add(`left:${from}px;top:${y - 60}px;width:${to - from}px;height:46px`, "arrowword upright", word);
             };
             arrow(g.backend.w, g.proxy.x, level, held, "waits");
             arrow(g.proxy.x + g.proxy.w, g.kernel.x, level, state.blocked, "waits");
             if (g.wide) arrow(g.kernel.x + g.kernel.w, g.client.x, level, config.client === 0 && now.kernel > 0, "stalls");
+
+            else add(box(middle(g.kernel), g.floor + 5, 0, g.client.y - g.floor - 9), `arrow down ${config.client === 0 && now.kernel > 0 ? "stopped" : ""}`);
 
             // The proxy: its code, its hand, its floor; and in the floor of one that forgets, a hole.
             const at = stage.line(state);
             add(box(g.proxy.x + 4, g.proxy.y + 4, g.proxy.w - 8), "code", stage.CODE[policy].map(([, text], i) =>
                 `<div class="${i === at ? "now" : ""}">${text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</div>`).join(""));
             add(box(g.hand.x - 4, g.hand.y + g.side - 9, g.side + 8, 13), "hand");
+            // Its memory still has what was read last, until the next read writes over it.
+            add(`left:${g.hand.x - 22}px;top:${g.hand.y - 17}px;width:${g.side + 44}px`, "held", "block");
+            if (state.sent > 0) add(box(g.hand.x, g.hand.y, g.side, g.side), "ghost", Math.ceil(state.sent / BLOCK));
+            if (stage.CODE[policy].length === 2) {
+                const lines = g.wide ? 8 : 6;
+                add(box(g.proxy.x + 10, g.hand.y + g.side + 13 - lines * 17, g.hand.x - g.proxy.x - 34, lines * 17), "trace", this.trace(lines).join(""));
+            }
             const trap = policy === "drop" ? [g.hand.x - 7, g.hand.x + g.side + 7] : null;
             const right = g.proxy.x + g.proxy.w;
             add(box(g.proxy.x, g.floor - 2, (trap ? trap[0] : right) - g.proxy.x), "floor");
@@ -491,6 +523,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             }
             const rows = (bytes) => g.stack.bottom + g.side + 1 - (bytes / BLOCK / g.stack.columns) * g.cell;
             const left = g.stack.right - (g.stack.columns - 1) * g.cell;
+            if (g.wide && stage.CODE[policy].length > 2) add(`left:${g.proxy.x + 8}px;top:${g.stack.bottom + g.side / 2 - 7}px`, "held", "pending");
             if (policy === "hold") {
                 for (const [bytes, word] of [[config.memory, "stop"], [config.memory / 2, "go on"]]) {
                     add(box(left - 4, rows(bytes), g.stack.columns * g.cell + 5), "mark", `<span>${word}</span>`);
@@ -503,8 +536,8 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             // Below the floor: the file, or what has been lost; and the others, who want pages of their own.
             const pit = !this.early || now.lost > 0;
             if (pit) {
-                add(box(0, g.ground, g.wide ? right : g.width), "ground");
-                add(box(0, g.floor + 12, 100), `counter ${now.lost ? "bad" : ""}`, `<span>${now.lost ? "✕ lost" : "lost"}</span><b data-lost>${number.format(now.lost)}</b><span>bytes</span>`);
+                if (policy === "drop" || now.lost > 0) add(box(104, g.ground, right - 104), "ground");
+                add(box(0, g.floor + 10, 100), `counter ${now.lost ? "bad" : ""}`, `<span>${now.lost ? "✕ lost" : "lost"}</span><b data-lost>${number.format(now.lost)}</b><span>bytes</span>`);
             }
             if (policy === "spill" || now.disk > 0) {
                 const wide = Math.max(1, Math.floor((g.hand.x + g.side - 104) / g.cell)) * g.cell;
@@ -522,8 +555,8 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                     return `<div class="person ${waits ? "waits" : ""} ${waits && ice ? "ice" : ""}">${PERSON}<i>${waits ? (ice ? "✻" : "…") : served ? "✓" : ""}</i></div>`;
                 }).join("");
                 const word = waiting === 0 ? "nobody waits" : `${waiting} ${ice ? "frozen" : policy === "one" ? "in line" : "waiting"}`;
-                const x = g.wide ? g.client.x + g.client.w - 6 * 32 + 6 : pit ? 112 : 4;
-                add(`left:${x}px;top:${g.floor + 8}px`, "crowd", `the others: <b>${word}</b><div class="people">${people}</div>`);
+                const x = g.wide ? g.client.x + 8 : pit ? 112 : 4;
+                add(`left:${x}px;top:${g.floor + 8}px`, "crowd", `the other clients: <b>${word}</b><div class="people">${people}</div>`);
             }
 
             // The client's page, a place for every block. A hole is one that later bytes have overtaken.
@@ -534,23 +567,44 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                 add(box(g.client.x + 8 + (block % g.columns) * g.cell, g.client.y + 8 + Math.floor(block / g.columns) * g.cell, g.side, g.side), `slot ${hole ? "hole" : ""}`);
             }
             this.$(".scenery").innerHTML = html.join("");
-            this.$("[data-stage]").setAttribute("aria-label",
-                `From left to right: backend, proxy, the kernel’s send buffer, client. ${this.summary()}` + (held ? " The backend has to wait." : ""));
         }
 
-        words(state, now) {
+        /** What the last writes answered, the newest below: the proxy's diary, where it keeps nothing else. */
+        trace(lines) {
+            const list = [];
+            for (let i = this.at; i > 0 && list.length < lines; i -= 1) {
+                const state = this.frames[i];
+                const write = state.calls.findLast(({ call }) => call === "write");
+                const { answer } = model.live(state);
+                if (!write || (write.waits && i < this.at)) continue;
+                const lost = state.calls.find(({ call }) => call === "lose");
+                list.unshift(`<div><span>${Math.ceil(state.sent / BLOCK)}</span> → ${answer}${lost ? ` <b>−${number.format(lost.bytes)}</b>` : ""}</div>`);
+            }
+            return list;
+        }
+
+        /** The live line, and how many bytes are where. */
+        live(state, now) {
             const { call, answer, rest, kind } = model.live(state);
             this.$(".live").className = `live ${kind}`;
             this.$(".live .call").textContent = call;
             this.$(".live .answer").textContent = answer;
             this.$(".live .rest").textContent = rest;
             this.$(".live .rest").className = `rest ${rest ? state.calls.at(-1).call : ""}`;
-            const sentence = state.tick === 0 && this.preset ? PRESETS[this.preset].intro : model.sentence(state);
-            const p = this.$("[data-say]");
-            // Said only when it changes: it is read out.
-            if (p.textContent !== sentence) p.textContent = sentence;
             for (const [place] of this.places) this.$(`[data-sum=${place}]`).textContent = number.format(now[place]);
             if (!this.early) this.$("[data-place=disk]").hidden = state.config.policy !== "spill" && now.disk === 0;
+        }
+
+        /** The sentence. It is read out whenever it changes, so it is only touched when it does. */
+        say(state) {
+            const sentence = state.tick === 0 && this.preset ? PRESETS[this.preset].intro : model.sentence(state);
+            const p = this.$("[data-say]");
+            if (p.textContent !== sentence) p.textContent = sentence;
+            this.$("[data-stage]").setAttribute("aria-label", `From left to right: backend, proxy, the kernel’s send buffer, client. ${this.summary()}`);
+        }
+
+        /** The scrubber, over the ticks that have been. */
+        moment() {
             const moment = this.$("[data-moment]");
             moment.max = this.frames.length - 1;
             moment.value = this.at;
@@ -572,7 +626,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                 const { word } = chunks[i];
                 cell.className = `cell ${word === "under way" ? "" : word} ${i === stopped ? "end" : ""}`;
                 cell.firstChild.style.background = inside.length ? `linear-gradient(90deg, ${stops.join(", ")}, transparent ${end})` : "none";
-                cell.lastChild.textContent = { ahead: " ", whole: "✓", damaged: "✕", missing: "–", "under way": inside.length ? SIGN[inside.at(-1)[2]].replace("✓", "…") : " " }[word];
+                cell.lastChild.textContent = { ahead: "\u00a0", whole: "✓", damaged: "✕", missing: "–", "under way": inside.length ? SIGN[inside.at(-1)[2]].replace("✓", "…") : "\u00a0" }[word];
             });
             const count = (word) => chunks.filter((chunk) => chunk.word === word).length;
             const headless = chunks.filter((chunk) => chunk.headless).length;
@@ -589,7 +643,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                 input.value = config[name] / KIB;
                 const size = `${number.format(config[name])} bytes`;
                 const words = name === "kernel" ? size : config[name] ? `${size} a tick` : "nothing";
-                this.$(`[data-out=${name}]`).textContent = words;
+                this.$(`[data-out=${name}]`).textContent = name === "kernel" ? size : config[name] ? `${number.format(config[name])} a tick` : "nothing";
                 input.setAttribute("aria-valuetext", words);
             }
             this.$("[data-policy]").value = config.policy;

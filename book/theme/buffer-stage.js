@@ -177,7 +177,7 @@
         style.width = `${side}px`;
         style.height = `${Math.max(2, piece.h)}px`;
         if (piece.h < 10) number.style.visibility = "hidden";
-        style.fontSize = `${Math.min(side > 30 ? 13 : 12, Math.max(9, piece.h - 1))}px`;
+        style.fontSize = `${Math.min(side > 30 ? 13 : 12, Math.max(9, piece.h - 3))}px`;
         style.transform = `translate(${piece.x}px, ${piece.y}px) rotate(${piece.tilt}deg)`;
         return box;
     }
