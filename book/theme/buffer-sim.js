@@ -68,13 +68,13 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .stage { position: relative; font-size: 12px; line-height: 1.2; }
 .stage > *, .scenery > * { position: absolute; }
 .scenery { inset: 0; }
-.name { font-weight: 600; font-size: 13px; text-align: center; white-space: nowrap; width: 160px; margin-left: -80px; top: 0; }
+.name { font-weight: 600; font-size: 13px; text-align: center; white-space: nowrap; width: max-content; translate: -50%; top: 0; }
 .box { border: 1.5px solid var(--press-control); border-radius: 8px; background: var(--press-well); }
 .box.backend, .box.client { border-color: var(--press-line); }
 .box.proxy { border-color: var(--proxy); border-bottom: 0; border-radius: 8px 8px 0 0; background: var(--proxy-soft); }
 .tank { border: 2px solid var(--kernel); border-top: 0; border-radius: 0 0 8px 8px; background: var(--kernel-soft); }
 .tank.full { box-shadow: 0 -3px 0 0 var(--press-warn); }
-.tankword { width: 90px; margin-left: -45px; text-align: center; font-weight: 600; color: var(--kernel-ink); }
+.tankword { width: max-content; translate: -50%; text-align: center; font-weight: 600; color: var(--kernel-ink); }
 .full + .tankword { color: var(--press-warn); }
 .floor { height: 4px; background: var(--proxy); border-radius: 1px; }
 .door { width: 4px; height: 15px; background: var(--proxy); border-radius: 2px; transform-origin: top; }
@@ -101,8 +101,8 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .arrow::after { content: ""; position: absolute; right: 0; top: -6px; border: 5px solid transparent; border-left: 7px solid var(--press-control); border-right: 0; }
 .arrow.stopped { border-top-style: dotted; border-color: var(--press-warn); }
 .arrow.stopped::after { border: 0; width: 4px; height: 20px; top: -11px; background: var(--press-warn); border-radius: 2px; }
-.arrowword { font-size: 11px; font-weight: 600; color: var(--press-warn); text-align: center; width: 80px; margin-left: -40px; }
-.arrowword.upright { margin: 0; writing-mode: vertical-rl; rotate: 180deg; text-align: left; line-height: 18px; }
+.arrowword { font-size: 11px; font-weight: 600; color: var(--press-warn); text-align: center; width: max-content; translate: -50%; }
+.arrowword.upright { translate: 0; writing-mode: vertical-rl; rotate: 180deg; text-align: left; line-height: 18px; }
 .arrow.down { border-top: 0; border-left: 2px solid var(--press-control); }
 .arrow.down::after { top: auto; right: auto; left: -6px; bottom: 0; border: 5px solid transparent; border-top: 7px solid var(--press-control); border-bottom: 0; }
 .arrow.down.stopped { border-left: 2px dotted var(--press-warn); }
@@ -171,7 +171,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 @container (max-width: 630px) {
   .body { padding: .8rem 1rem 1.2rem; } .top { padding: .5rem 1rem; } .title, .top label > span { display: none; } .top label, .top select { width: 100%; }
   .live { font-size: 11.5px; gap: .2rem .8rem; padding: 0 8px; } .live .rest { display: none; }
-  .fields, .fields.two { grid-template-columns: 1fr; } .code { font-size: 11px; line-height: 16px; }
+  .fields, .fields.two { grid-template-columns: 1fr; } .code { font-size: 11px; line-height: 16px; } .trace { font-size: 10.5px; }
   .counter b { font-size: 16px; } .scrub { flex-basis: 100%; }
   .ledger { gap: 0 1rem; font-size: 11.5px; }
 }
@@ -214,7 +214,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
       <div class="fields">
         ${field("backend", "The backend sends", 0, 64, 4)}
         ${field("client", "The client reads", 0, 96, 4)}
-        ${field("kernel", "The send buffer holds", 64, 384, 32)}
+        ${field("kernel", "Send buffer", 64, 384, 32)}
       </div>
       <details><summary>More to change</summary><div class="fields two">
         <div class="field"><label for="policy">When the send buffer is full, the proxy</label><select id="policy" data-policy></select></div>
@@ -438,7 +438,8 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 
             // First what was read, then what became of it: the counters wait for the blocks that they count.
             const reads = state.calls.filter(({ call }) => call === "read");
-            if (reads.length) this.around({ ...before, calls: reads, sent: state.sent }, g, false);
+            const hand = [...before.proxy, [before.sent, state.sent]];
+            if (reads.length) this.around({ ...before, calls: reads, sent: state.sent, proxy: hand }, g, false);
             const halt = stage.play(pieces, before, state, g, time);
             const timers = [setTimeout(() => this.around(state, g), reads.length ? time * 0.56 : 0), setTimeout(settle, time)];
             this.stop = () => {
@@ -452,14 +453,14 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         around(state, g, whole = true) {
             const now = model.ledger(state);
             const verdict = model.decode(state);
-            this.scenery(state, g, now, verdict);
+            this.scenery(state, g, now, verdict, whole ? this.at : this.at - 1);
             this.strip(state, verdict);
             this.live(state, now);
             if (whole) this.say(state);
         }
 
         /** Everything on the stage that is not a block. */
-        scenery(state, g, now, verdict) {
+        scenery(state, g, now, verdict, last) {
             const { config } = state;
             const { policy } = config;
             const { more } = stage.place(state, g);
@@ -468,9 +469,9 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             const html = [];
             const add = (style, className, inside = "") => html.push(`<div class="${className}" style="${style}">${inside}</div>`);
 
-            add(g.wide ? `left:${middle(g.backend)}px` : "left:80px;text-align:left", "name", "backend");
+            add(g.wide ? `left:${middle(g.backend)}px` : "left:0;translate:0", "name", "backend");
             add(`left:${middle(g.proxy)}px`, "name", "proxy");
-            add(g.wide ? `left:${middle(g.kernel)}px` : `left:${g.width - 80}px;text-align:right`, "name", g.wide ? "kernel’s send buffer" : "send buffer");
+            add(g.wide ? `left:${middle(g.kernel)}px` : "right:0;translate:0", "name", g.wide ? "kernel’s send buffer" : "send buffer");
             const words = { exact: ["good", "✓ whole"], broken: ["bad", "✕ curl: 56"], "cut off": ["bad", "✕ curl: 18"], unnoticed: ["bad", "curl: 0, and wrong"] }[verdict.kind];
             const says = words ? ` <span class="verdict ${words[0]}">${words[1]}</span>` : config.client === 0 ? ` <span class="verdict">· doesn’t read</span>` : "";
             add(`left:${g.wide ? middle(g.client) : g.width / 2}px;top:${g.client.y - 22}px`, "name", `client${says}`);
@@ -511,7 +512,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             if (state.sent > 0) add(box(g.hand.x, g.hand.y, g.side, g.side), "ghost", Math.ceil(state.sent / BLOCK));
             if (stage.CODE[policy].length === 2) {
                 const lines = g.wide ? 8 : 6;
-                add(box(g.proxy.x + 10, g.hand.y + g.side + 13 - lines * 17, g.hand.x - g.proxy.x - 34, lines * 17), "trace", this.trace(lines).join(""));
+                add(box(g.proxy.x + 10, g.hand.y + g.side + 13 - lines * 17, g.hand.x - g.proxy.x - (g.wide ? 34 : 20), lines * 17), "trace", this.trace(last, lines).join(""));
             }
             const trap = policy === "drop" ? [g.hand.x - 7, g.hand.x + g.side + 7] : null;
             const right = g.proxy.x + g.proxy.w;
@@ -570,15 +571,15 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         }
 
         /** What the last writes answered, the newest below: the proxy's diary, where it keeps nothing else. */
-        trace(lines) {
+        trace(last, lines) {
             const list = [];
-            for (let i = this.at; i > 0 && list.length < lines; i -= 1) {
+            for (let i = last; i > 0 && list.length < lines; i -= 1) {
                 const state = this.frames[i];
                 const write = state.calls.findLast(({ call }) => call === "write");
                 const { answer } = model.live(state);
-                if (!write || (write.waits && i < this.at)) continue;
+                if (!write || (write.waits && i < last)) continue;
                 const lost = state.calls.find(({ call }) => call === "lose");
-                list.unshift(`<div><span>${Math.ceil(state.sent / BLOCK)}</span> → ${answer}${lost ? ` <b>−${number.format(lost.bytes)}</b>` : ""}</div>`);
+                list.unshift(`<div><span>${Math.ceil(state.sent / BLOCK)}</span> ${this.width < 600 ? "" : "→ "}${answer}${lost ? ` <b>−${number.format(lost.bytes)}</b>` : ""}</div>`);
             }
             return list;
         }

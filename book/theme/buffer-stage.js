@@ -18,16 +18,15 @@
         spill: [["flush", "write(client, pending)"], ["read", "n = read(backend, block)"], ["write", "m = write(client, block)"], ["keep", "keep(block[m..n])"]],
     };
 
-    /** Which line the proxy is at: that of its last call, or -1 where it waits in epoll_wait for something to do. */
+    /** Which line the live line is about, or -1 where the proxy waits in epoll_wait for something to do. */
     function line(state) {
         const { policy } = state.config;
         const code = CODE[policy].map(([name]) => name);
-        const last = state.calls.at(-1);
-        if (!last) return policy === "one" && !state.finished ? 0 : -1;
-        if (last.call === "lose") return code.indexOf("write");
-        if (last.call === "spill") return code.indexOf("keep");
-        const isFlush = last.call === "write" && !state.calls.some(({ call }) => call === "read");
-        return code.indexOf(isFlush && code.includes("flush") ? "flush" : last.call);
+        const last = (name) => state.calls.findLastIndex(({ call }) => call === name);
+        const [read, write] = [last("read"), last("write")];
+        if (write >= 0) return code.indexOf(code.includes("flush") && !(read >= 0 && write > read) ? "flush" : "write");
+        if (read >= 0) return code.indexOf(state.calls.length > 1 ? "keep" : "read");
+        return policy === "one" && !state.finished ? 0 : -1;
     }
 
     /** Where everything is on a stage of this width. `slots`: blocks in the page. */
@@ -228,6 +227,11 @@
                 box.style.zIndex = 3;
                 path.push(at(start, 0.12), at(seat(piece), 0.42), at(seat(piece), 0.56, piece.where === "lost" ? "cubic-bezier(.5,0,.9,.6)" : "ease-in-out"));
                 becomes("proxy", 0.3);
+                // One block until it is cut, and so one number.
+                if (piece.to - piece.from < BLOCK / 2) {
+                    box.firstChild.style.visibility = "hidden";
+                    timers.push(setTimeout(() => (box.firstChild.style.visibility = piece.h < 10 ? "hidden" : ""), 0.56 * time));
+                }
                 becomes(piece.where, 0.58);
                 path.push(at(piece, 0.95), at(piece, 1));
             } else if (old.where === "kernel" && piece.where === "delivered") {
