@@ -150,7 +150,7 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .key.lost { background: var(--lost); }
 .key.delivered { background: var(--delivered); } .key.kernel { background: var(--kernel); } .key.proxy { background: var(--proxy); } .key.disk { background: var(--disk); }
 
-.status { margin: 1.2rem 0; min-height: 4.8em; font-size: 1.65rem; line-height: 1.45; min-height: 4.8rem; }
+.status { margin: 1.2rem 0; min-height: 4.8rem; font-size: 1.65rem; line-height: 1.45; }
 .status p { margin: 0; }
 .buttons { display: flex; flex-wrap: wrap; gap: .7rem; align-items: center; }
 .scrub { flex: 1 1 16rem; display: flex; align-items: center; gap: .8rem; min-width: 0; }
@@ -171,11 +171,14 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 @container (max-width: 630px) {
   .body { padding: .8rem 1rem 1.2rem; } .top { padding: .5rem 1rem; } .title, .top label > span { display: none; } .top label, .top select { width: 100%; }
   .live { font-size: 11.5px; gap: .2rem .8rem; padding: 0 8px; } .live .rest { display: none; }
-  .fields, .fields.two { grid-template-columns: 1fr; } .code { font-size: 11px; line-height: 16px; } .trace { font-size: 10.5px; }
+  .fields, .fields.two { grid-template-columns: 1fr; } .status { min-height: 7.2rem; } .code { font-size: 11px; line-height: 16px; } .trace { font-size: 10.5px; }
   .counter b { font-size: 16px; } .scrub { flex-basis: 100%; }
   .ledger { gap: 0 1rem; font-size: 11.5px; }
 }
-@media (forced-colors: active) { .piece, .key, .cell i, .tank, .floor, .door, .person { forced-color-adjust: none; } }
+@media (forced-colors: active) {
+  .piece, .key, .cell i, .tank, .floor, .door, .person, .arrow { forced-color-adjust: none; }
+  .code div { border-color: Canvas; } .code .now { border-color: Highlight; } .live { border: 1px solid; }
+}
 @media print { .sim { display: none; } .fallback { display: block; } }
 `;
 

@@ -196,6 +196,7 @@ test("the scrubber shows a moment that has been, and a new setting begins there"
     await page.locator("buffer-sim #client").first().fill("64");
     const changed = await shown(page);
     assert.deepEqual([changed.tick, changed.preset], ["tick 3", ""]);
+    assert.equal(await page.locator("buffer-sim #moment").first().getAttribute("aria-valuetext"), "tick 3 of 3", "what came after is no longer true");
     await press(page, "play");
     assert.equal((await shown(page)).lost, "0");
     await page.close();
