@@ -233,6 +233,14 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
     const plural = (count, one, many) => `${number.format(count)} ${count === 1 ? one : many}`;
     const reduced = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+    /** A moment inside a tick: the client has read, the proxy has read, and has not written yet. */
+    function within(before, after) {
+        const end = after.delivered.length ? after.delivered.at(-1)[1] : 0;
+        const kernel = before.kernel.filter(([, to]) => to > end).map(([from, to]) => [Math.max(from, end), to]);
+        const proxy = [...before.proxy, [before.sent, after.sent]];
+        return { ...before, sent: after.sent, delivered: after.delivered, kernel, proxy };
+    }
+
     class BufferSim extends HTMLElement {
         static observedAttributes = ["preset"];
 
@@ -295,7 +303,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 
             this.load(first);
             new ResizeObserver(() => this.resize()).observe(this.$(".stage"));
-            this.await_reader();
+            this.awaitReader();
         }
 
         disconnectedCallback() {
@@ -307,7 +315,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         }
 
         /** Plays once by itself, when most of the stage has come into view. */
-        await_reader() {
+        awaitReader() {
             const observer = new IntersectionObserver((entries) => {
                 if (!entries.some((entry) => entry.isIntersecting)) return;
                 observer.disconnect();
@@ -418,7 +426,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         summary() {
             const now = model.ledger(this.state);
             const parts = this.places.filter(([place]) => now[place] || place === "delivered" || place === "lost")
-                .map(([place]) => `${number.format(now[place])} ${stage.SIGNS[place]}`);
+                .map(([place]) => `${number.format(now[place])} ${stage.WORDS[place]}`);
             return `Tick ${this.state.tick}. Of ${number.format(now.sent)} bytes sent: ${parts.join(", ")}.`;
         }
 
@@ -441,8 +449,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 
             // First what was read, then what became of it: the counters wait for the blocks that they count.
             const reads = state.calls.filter(({ call }) => call === "read");
-            const hand = [...before.proxy, [before.sent, state.sent]];
-            if (reads.length) this.around({ ...before, calls: reads, sent: state.sent, proxy: hand }, g, false);
+            if (reads.length) this.around({ ...within(before, state), calls: reads }, g, false);
             const halt = stage.play(pieces, before, state, g, time);
             const timers = [setTimeout(() => this.around(state, g), reads.length ? time * 0.56 : 0), setTimeout(settle, time)];
             this.stop = () => {
@@ -529,7 +536,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             const left = g.stack.right - (g.stack.columns - 1) * g.cell;
             if (g.wide && stage.CODE[policy].length > 2) add(`left:${g.proxy.x + 8}px;top:${g.stack.bottom + g.side / 2 - 7}px`, "held", "pending");
             if (policy === "hold") {
-                for (const [bytes, word] of [[config.memory, "stop"], [config.memory / 2, "go on"]]) {
+                for (const [bytes, word] of [[config.memory, "stop"], [config.memory / 2, g.wide ? "go on" : "go"]]) {
                     add(box(left - 4, rows(bytes), g.stack.columns * g.cell + 5), "mark", `<span>${word}</span>`);
                 }
             }

@@ -6,7 +6,7 @@
 "use strict";
 
 (function () {
-    const { BLOCK, KIB } = globalThis.BufferModel;
+    const { BLOCK } = globalThis.BufferModel;
 
     /** What the proxy does, as code: the lines, and what each of them is called in `calls`. */
     const CODE = {
@@ -161,7 +161,8 @@
         return list;
     }
 
-    const SIGNS = { delivered: "with the client", kernel: "in the kernel’s buffer", proxy: "in the proxy", disk: "in the file", lost: "lost", ahead: "not sent yet" };
+    /** Where a byte is, in words. */
+    const WORDS = { delivered: "with the client", kernel: "in the kernel’s buffer", proxy: "in the proxy", disk: "in the file", lost: "lost", ahead: "not sent yet" };
 
     function element(piece, side, where = piece.where) {
         const box = document.createElement("div");
@@ -259,5 +260,5 @@
         };
     }
 
-    globalThis.BufferStage = Object.freeze({ CODE, SIGNS, line, geometry, place, pieces, draw, play, KIB });
+    globalThis.BufferStage = Object.freeze({ CODE, WORDS, line, geometry, place, pieces, draw, play });
 })();
