@@ -14,11 +14,17 @@ if (typeof require === "function") require("./presets.js");
 (function () {
     const KIB = 1024;
 
-    /** What the proxy reads at a time, in bytes. */
-    const BLOCK = 16 * KIB;
+    /** What the proxy reads at a time, in bytes: the BLOCK of every step. The page is numbered in blocks of this size. */
+    const BLOCK = 64 * KIB;
 
-    /** One chunk as it travels: `5000\r\n`, 20,480 bytes, `\r\n`. BLOCK must not divide it, or holes would be tidy. */
-    const CHUNK = { head: 6, data: 20 * KIB, tail: 2, wire: 6 + 20 * KIB + 2 };
+    /**
+     * What the client reads at a time. One block and a part of one, because a kernel does not make room in whole blocks:
+     * so there are writes that are taken, writes that are taken in part, and writes that are refused.
+     */
+    const GULP = BLOCK + 24_000;
+
+    /** One chunk as it travels: `13fec\r\n`, 81,900 bytes, `\r\n`. BLOCK must not divide it, or holes would be tidy. */
+    const CHUNK = { head: 7, data: 81_900, tail: 2, wire: 7 + 81_900 + 2 };
 
     /** The end of a chunked body: `0\r\n\r\n`. */
     const LAST_CHUNK = 5;
@@ -26,22 +32,26 @@ if (typeof require === "function") require("./presets.js");
     /** A client who has been served asks again after so many ticks. */
     const ASKS_AGAIN = 6;
 
+    /** "Just now", for the sentence: a loss so many ticks ago belongs to what is happening. */
+    const RECENT = 6;
+
     const POLICIES = ["one", "block", "drop", "buffer", "hold", "spill"];
 
     const DEFAULTS = Object.freeze({
         policy: "drop", // one of POLICIES
-        backend: 24 * KIB, // bytes a tick that the backend can send
-        client: 8 * KIB, // bytes a tick that the client reads
-        kernel: 64 * KIB, // size of the kernel's send buffer
-        memory: 96 * KIB, // upper watermark of "hold", and what "spill" keeps in memory
+        backend: 64 * KIB, // bytes a tick that the backend can send: at most one block is read in a tick
+        client: 20 * KIB, // bytes a tick that the client reads
+        kernel: 4 * BLOCK, // size of the kernel's send buffer
+        memory: 8 * BLOCK, // upper watermark of "hold", and what "spill" keeps in memory
         disk: Infinity, // limit of the temporary file
-        chunks: 48, // chunks in the page
+        chunks: 24, // chunks in the page: 30 blocks
         others: 6, // other clients, who want a small page each
     });
 
     /** The settings that a page can load (presets.js), in bytes. */
     const PRESETS = Object.freeze(Object.fromEntries(Object.entries(globalThis.BufferPresets).map(
-        ([name, { policy, backend, client }]) => [name, { policy, backend: backend * KIB, client: client * KIB }],
+        ([name, { policy, backend, client, memory = DEFAULTS.memory / KIB }]) =>
+            [name, { policy, backend: backend * KIB, client: client * KIB, memory: memory * KIB }],
     )));
 
     // Queues of ranges. A range is [first, after the last]; a queue is sorted, and neighbours are merged.
@@ -103,7 +113,11 @@ if (typeof require === "function") require("./presets.js");
             proxy: [], // memory of the proxy; under "one" and "block" the block in its hand
             disk: [],
             lost: [],
+            calls: [], // what was done in this tick, in order: see `loop`
+            ready: 0, // bytes that the backend could have sent by now and has not, up to a block
+            thirst: 0, // bytes that the client could have read by now and has not
             refused: 0, // writes that the kernel did not take, or not whole
+            lostTick: -Infinity, // when bytes were last lost
             blocked: false, // write waits
             paused: false, // the proxy does not read from the backend, on purpose
             turn: true, // the loop came round in this tick
@@ -119,7 +133,11 @@ if (typeof require === "function") require("./presets.js");
     /** Another setting from now on; the bytes stay where they are. The length of the page cannot be changed anymore. */
     function configure(state, changes) {
         const { chunks, others } = state.config;
-        return { ...state, config: checked({ ...state.config, ...changes, chunks, others }), paused: false, blocked: false };
+        return {
+            ...state,
+            config: checked({ ...state.config, ...changes, chunks, others }),
+            calls: [], paused: false, blocked: false, still: 0,
+        };
     }
 
     /** One tick later: the client reads, the loop takes its turn, the other clients are served or are not. */
@@ -133,9 +151,10 @@ if (typeof require === "function") require("./presets.js");
             proxy: copy(before.proxy),
             disk: copy(before.disk),
             lost: copy(before.lost),
+            calls: [],
             others: before.others.map((other) => ({ ...other })),
         };
-        let moved = move(state.kernel, state.delivered, config.client);
+        let moved = drink(state);
         moved += loop(state);
 
         state.peak = Math.max(state.peak, size(state.proxy));
@@ -147,7 +166,25 @@ if (typeof require === "function") require("./presets.js");
         return state;
     }
 
-    /** The proxy's part of a tick. Returns how many bytes moved. */
+    /** The client's part of a tick: it reads a gulp as soon as its speed allows one. */
+    function drink(state) {
+        const { client } = state.config;
+        state.thirst = Math.min(state.thirst + client, GULP + client);
+        let moved = 0;
+        for (;;) {
+            const gulp = Math.min(GULP, size(state.kernel));
+            if (gulp === 0 || state.thirst < gulp) return moved;
+            state.thirst -= gulp;
+            moved += move(state.kernel, state.delivered, gulp);
+        }
+    }
+
+    /**
+     * The proxy's part of a tick: what waits is written, then one block is read and written. Returns how many bytes moved.
+     *
+     * calls: { call: "read", bytes }; { call: "write", bytes, taken, waits }; and what became of the rest of a write,
+     * { call: "lose" | "keep" | "spill", bytes }.
+     */
     function loop(state) {
         const { policy, backend, memory, disk } = state.config;
         const room = () => Math.max(0, state.config.kernel - size(state.kernel));
@@ -158,12 +195,24 @@ if (typeof require === "function") require("./presets.js");
 
         // What waits already goes first, or later bytes would overtake it.
         const stuck = state.proxy.length > 0;
+        const asked = size(state.proxy);
         let moved = 0;
+        let taken = 0;
         for (;;) {
-            let part = move(state.proxy, state.kernel, room());
-            part += move(state.disk, state.proxy, Math.max(0, inMemory - size(state.proxy)));
-            if (part === 0) break;
-            moved += part;
+            const part = move(state.proxy, state.kernel, room());
+            const back = move(state.disk, state.proxy, Math.max(0, inMemory - size(state.proxy)));
+            if (part + back === 0) break;
+            taken += part;
+            moved += part + back;
+        }
+        // A write that waits is one call, however many ticks it takes. The others are made only when there is room.
+        if (waits_in_write && stuck) {
+            const start = state.proxy.length ? state.proxy[0][0] : state.sent;
+            const bytes = asked <= BLOCK ? state.sent - Math.floor((state.sent - 1) / BLOCK) * BLOCK : asked;
+            const done = state.proxy.length === 0;
+            state.calls.push({ call: "write", bytes, taken: done ? bytes : bytes - (state.sent - start), waits: !done });
+        } else if (taken > 0) {
+            state.calls.push({ call: "write", bytes: Math.max(asked, taken), taken, waits: false });
         }
 
         // Under "block" the loop comes round between two writes; under "one" only after the whole page.
@@ -171,43 +220,45 @@ if (typeof require === "function") require("./presets.js");
 
         if (policy === "hold" && state.paused && size(state.proxy) <= memory / 2) state.paused = false;
         if (policy !== "hold") state.paused = false;
-        let budget = Math.min(backend, state.total - state.sent);
-        while (budget > 0) {
-            if (waits_in_write && waits()) break;
-            if (policy === "hold" && (state.paused || size(state.proxy) >= memory)) {
-                state.paused = true;
-                break;
-            }
-            let block = Math.min(BLOCK, budget);
-            if (policy === "hold") block = Math.min(block, memory - size(state.proxy));
-            if (policy === "spill") {
-                const spare = state.disk.length ? 0 : Math.max(0, memory - size(state.proxy));
-                const space = spare + (waits() ? 0 : room()) + disk - size(state.disk);
-                block = Math.min(block, space);
-                if (block <= 0) {
-                    state.paused = true;
-                    break;
-                }
-            }
+        if (policy === "hold" && size(state.proxy) >= memory) state.paused = true;
+
+        state.ready = Math.min(state.ready + backend, BLOCK);
+        let block = Math.min(BLOCK - (state.sent % BLOCK), state.total - state.sent);
+        const mayRead = block > 0 && state.ready >= block && !state.paused && !(waits_in_write && waits());
+        if (mayRead && policy === "spill") {
+            const spare = state.disk.length ? 0 : Math.max(0, memory - size(state.proxy));
+            block = Math.min(block, spare + (waits() ? 0 : room()) + disk - size(state.disk));
+            state.paused = block <= 0;
+        }
+        if (mayRead && block > 0) {
             const from = state.sent;
             const to = from + block;
             state.sent = to;
-            budget -= block;
+            state.ready -= block;
             moved += block;
+            state.calls.push({ call: "read", bytes: block });
 
-            const taken = waits() ? 0 : Math.min(block, room());
+            const queued = waits();
+            const taken = queued ? 0 : Math.min(block, room());
             push(state.kernel, from, from + taken);
-            if (taken === block) continue;
-            state.refused += 1;
-            let rest = from + taken;
-            if (policy === "drop") {
-                push(state.lost, rest, to); // let _ = write(…)
-            } else if (policy === "spill") {
-                const fits = state.disk.length ? 0 : Math.max(0, Math.min(to - rest, memory - size(state.proxy)));
-                push(state.proxy, rest, rest + fits);
-                push(state.disk, rest + fits, to);
-            } else {
-                push(state.proxy, rest, to);
+            if (!queued) state.calls.push({ call: "write", bytes: block, taken, waits: waits_in_write && taken < block });
+            if (taken < block) {
+                state.refused += 1;
+                const rest = from + taken;
+                const bytes = to - rest;
+                if (policy === "drop") {
+                    push(state.lost, rest, to); // let _ = write(…)
+                    state.lostTick = state.tick;
+                    state.calls.push({ call: "lose", bytes });
+                } else if (policy === "spill") {
+                    const fits = state.disk.length ? 0 : Math.max(0, Math.min(bytes, memory - size(state.proxy)));
+                    push(state.proxy, rest, rest + fits);
+                    push(state.disk, rest + fits, to);
+                    state.calls.push({ call: fits < bytes ? "spill" : "keep", bytes });
+                } else {
+                    push(state.proxy, rest, to);
+                    if (!waits_in_write) state.calls.push({ call: "keep", bytes });
+                }
             }
         }
         state.blocked = waits_in_write && state.proxy.length > 0;
@@ -227,7 +278,13 @@ if (typeof require === "function") require("./presets.js");
     }
 
     /** Nothing will change anymore: the page is over, or everybody waits for somebody who does nothing. */
-    const settled = (state) => (state.finished && state.others.every((other) => other.since === null)) || state.still >= 12;
+    function settled(state) {
+        if (state.finished) return state.others.every((other) => other.since === null);
+        const { client, backend } = state.config;
+        const clientWill = client > 0 && state.kernel.length > 0;
+        const proxyWill = backend > 0 && state.sent < state.total && !state.paused && !state.blocked;
+        return state.still >= 12 && !clientWill && !proxyWill;
+    }
 
     /** Bytes in each place. */
     function ledger(state) {
@@ -317,9 +374,98 @@ if (typeof require === "function") require("./presets.js");
         }
     }
 
+    const number = (bytes) => bytes.toLocaleString("en-US");
+
+    /**
+     * What is happening and why, in a sentence or two that are true of this state whatever is set. No byte counts while it
+     * runs: a sentence that changed with every tick would be read out with every tick.
+     */
+    function sentence(state) {
+        const { config, finished } = state;
+        const { policy } = config;
+        const now = ledger(state);
+        const full = now.kernel >= config.kernel;
+        const waiting = state.others.filter((other) => other.since !== null).length;
+        const others = waiting === 1 ? "another client waits" : "other clients wait";
+        // Nobody who has not come to chapter 3 has heard that bytes can be lost.
+        const early = policy === "one" || policy === "block";
+        const balance = now.lost > 0 ? "What was lost stays lost." : early ? "" : "Nothing is lost.";
+        const join = (...parts) => parts.filter(Boolean).join(" ");
+
+        if (finished) {
+            const verdict = decode(state);
+            const lost = `${number(now.lost)} bytes are lost`;
+            const peak = early || now.lost > 0 || state.peak === 0 ? "" : `The proxy’s memory held ${number(state.peak)} bytes at most.`;
+            if (verdict.kind === "exact") return join("Every byte has arrived, in order.", balance, peak);
+            if (verdict.kind === "broken") return `${lost}. curl notices at chunk ${verdict.chunk + 1}: exit status 56.`;
+            if (verdict.kind === "cut off") return `${lost}, the end of the page among them. curl notices: exit status 18.`;
+            return `${lost}, and the chunks add up all the same. curl doesn’t notice: exit status 0.`;
+        }
+        if (state.sent === 0) return config.backend > 0 ? "Nothing has been sent yet." : "The backend sends nothing.";
+        if (state.blocked) {
+            const cause = full ? "The kernel’s buffer is full, so write waits until the client reads." : "write waits for room in the kernel’s buffer.";
+            if (waiting === 0) return join(cause, balance);
+            return join(cause, policy === "one" ? `One at a time: ${others} in line.` : `It waits inside the only loop, so ${others} too.`, balance);
+        }
+        if (now.disk > 0) {
+            return join("What doesn’t fit in the proxy’s memory waits in a file, behind what waits in memory.",
+                policy === "spill" && state.paused ? "The file is full as well, so the backend waits." : "", balance);
+        }
+        if (policy === "hold" && state.paused && state.sent < state.total) {
+            return join("The proxy has enough, and stops reading until half of it is gone. So the backend waits.", balance);
+        }
+        if (now.proxy > 0) {
+            const cause = full ? "The kernel’s buffer is full, so the rest waits in the proxy’s memory." : "Bytes wait in the proxy’s memory.";
+            const limit = policy === "buffer" && state.sent < state.total ? "There is no limit to how much that can be." : "";
+            return join(cause, state.sent === state.total ? "The backend has sent everything." : limit, balance);
+        }
+        if (policy === "drop" && now.lost > 0 && state.tick - state.lostTick < RECENT) {
+            return "The kernel’s buffer keeps filling up. write doesn’t wait: it takes what fits, and the proxy drops the rest.";
+        }
+        if (state.sent === state.total) {
+            const rest = config.client > 0 ? "The client is still reading." : "The client doesn’t read.";
+            return join("The backend has sent everything.", rest, waiting > 0 && policy === "one" ? `Meanwhile ${others} in line.` : "", balance);
+        }
+        if (full) return join("The kernel’s buffer is full.", policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance);
+        const room = "There is room in the kernel’s buffer, so no write has to wait.";
+        return join(
+            room,
+            config.backend === 0 ? "But the backend sends nothing." : "",
+            waiting > 0 && policy === "one" ? `Still, ${others} in line.` : "",
+            policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance,
+        );
+    }
+
+    /**
+     * The last call of the proxy, as it would stand in a trace: { call, answer, rest, kind }. `rest` says what became of
+     * the bytes that write did not take; kind is `ok`, `part`, `none` or `waits`.
+     */
+    function live(state) {
+        const { policy } = state.config;
+        const name = policy === "one" ? "write_all" : "write";
+        const last = (...names) => state.calls.findLastIndex(({ call }) => names.includes(call));
+        const [read, write, rest] = [last("read"), last("write"), last("lose", "keep", "spill")];
+        const fate = { lose: "lost", keep: "kept in memory", spill: "kept in a file" };
+        const after = rest < 0 ? "" : `${number(state.calls[rest].bytes)} ${fate[state.calls[rest].call]}`;
+        if (write >= 0) {
+            const { bytes, taken, waits } = state.calls[write];
+            const call = `${name}(client, ${bytes})`;
+            if (waits) return { call, answer: "waits…", rest: "", kind: "waits" };
+            // What was read after this write did not belong to it.
+            const own = write > read ? after : "";
+            if (taken === 0) return { call, answer: "Err(EAGAIN)", rest: own, kind: "none" };
+            const answer = policy === "one" ? "Ok(())" : `Ok(${taken})`;
+            return { call, answer, rest: own, kind: taken < bytes ? "part" : "ok" };
+        }
+        const reading = `read(backend, ${BLOCK})`;
+        if (read >= 0) return { call: reading, answer: `Ok(${state.calls[read].bytes})`, rest: after, kind: "ok" };
+        if (state.finished) return { call: "close(client)", answer: "Ok(())", rest: "", kind: "ok" };
+        return { call: policy === "one" ? reading : "epoll_wait(…)", answer: "waits…", rest: "", kind: "waits" };
+    }
+
     globalThis.BufferModel = Object.freeze({
-        KIB, BLOCK, CHUNK, POLICIES, DEFAULTS, PRESETS,
-        create, configure, step, settled, ledger, chunks, decode,
+        KIB, BLOCK, GULP, CHUNK, POLICIES, DEFAULTS, PRESETS,
+        create, configure, step, settled, ledger, chunks, decode, sentence, live,
     });
     if (typeof module === "object" && module.exports) module.exports = globalThis.BufferModel;
 })();

@@ -1,5 +1,6 @@
 // <buffer-sim preset="chapter-3">: the simulator. A custom element without a framework, drawn with HTML and CSS in a
-// shadow root, so that ids stay its own however many stand on a page. Its bytes are moved by buffer-model.js.
+// shadow root, so that ids stay its own however many stand on a page. Its bytes are moved by buffer-model.js, and its
+// blocks are drawn by buffer-stage.js; what is left for here is the frame around them, and the reader's hands.
 //
 // What stands inside the element is the text equivalent: shown without JavaScript and in print, and on request.
 // A link to #sim=NAME loads a preset into the nearest simulator.
@@ -7,14 +8,16 @@
 
 (function () {
     const model = globalThis.BufferModel;
-    if (!model || !globalThis.customElements || customElements.get("buffer-sim")) return;
-    const { KIB } = model;
+    const stage = globalThis.BufferStage;
+    if (!model || !stage || !globalThis.customElements || customElements.get("buffer-sim")) return;
+    const { KIB, BLOCK, CHUNK } = model;
 
-    /** Milliseconds between two ticks. */
-    const BEAT = 170;
+    /** Milliseconds between two ticks; and while only the client has something left to do. */
+    const BEAT = 620;
+    const QUICK = 260;
 
-    /** Cells in the strip of chunks. */
-    const CELLS = 48;
+    /** Ticks after which the proxy counts as frozen. */
+    const FROZEN = 3;
 
     const POLICIES = [
         ["one", "waits, and serves one client at a time (step 01)"],
@@ -27,144 +30,163 @@
 
     const PRESETS = globalThis.BufferPresets;
 
+    /** Where a byte can be: the word for it, and the sign that stands for it in the strip of chunks. */
     const PLACES = [
-        ["delivered", "with the client"],
-        ["kernel", "in the kernel"],
-        ["proxy", "in the proxy’s memory"],
-        ["disk", "on disk"],
-        ["lost", "lost"],
+        ["delivered", "client", "✓"],
+        ["kernel", "kernel", "k"],
+        ["proxy", "proxy", "p"],
+        ["disk", "file", "f"],
+        ["lost", "lost", "✕"],
     ];
+    const SIGN = Object.fromEntries(PLACES.map(([place, , sign]) => [place, sign]));
 
     const STYLE = `
-:host { display: block; color: var(--press-ink, #222); font: 1.5rem/1.45 var(--press-sans, system-ui, sans-serif);
-  container-type: inline-size; --d: var(--delivered, #1a7f5a); --k: var(--kernel, #2f6fc4); --p: var(--proxy, #7d52c7);
-  --disk: var(--disk, #8a6d1d); --l: var(--lost, #c62f2f); --line: var(--press-line, #ccc); --soft: var(--press-soft, #666);
-  --card: var(--press-card, #fff); --well: var(--press-well, #f4f4f4); }
+:host { display: block; color: var(--press-ink, #222); font: 1.5rem/1.45 var(--press-sans, system-ui, sans-serif); container-type: inline-size; }
 :host([hidden]) { display: none; }
 *, *::before, *::after { box-sizing: border-box; }
+[hidden] { display: none !important; }
 .fallback { display: none; }
-.sim { border: 1px solid var(--line); border-radius: 12px; background: var(--card); overflow: clip; }
-.top { display: flex; flex-wrap: wrap; gap: .6rem 1.6rem; align-items: center; justify-content: space-between;
-  padding: 1rem 1.6rem; background: var(--well); border-bottom: 1px solid var(--line); }
-.title { font-weight: 700; margin: 0; font-size: 1.6rem; }
-label { color: var(--soft); font-size: 1.35rem; }
-select, button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--control, var(--press-control, #888));
-  border-radius: 7px; padding: .5rem .9rem; min-height: 3.6rem; max-width: 100%; }
+.sim { border: 1px solid var(--press-line); border-radius: 12px; background: var(--press-card); overflow: clip; }
+.top { display: flex; gap: .4rem 1.6rem; align-items: center; justify-content: space-between; padding: .5rem 1.6rem; border-bottom: 1px solid var(--press-line); background: var(--press-well); }
+.title { font-weight: 700; margin: 0; font-size: 1.5rem; }
+label { color: var(--press-soft); font-size: 1.35rem; }
+select, button { font: inherit; color: inherit; background: var(--press-card); border: 1px solid var(--press-control); border-radius: 7px; padding: .4rem .9rem; min-height: 3.4rem; max-width: 100%; }
+.top select { min-height: 2.8rem; padding: .1rem .6rem; font-size: 1.35rem; }
 button { cursor: pointer; font-weight: 600; }
-button:hover, select:hover { border-color: var(--press-accent, #225); }
-button.play { background: var(--press-accent, #1f4e79); border-color: var(--press-accent, #1f4e79); color: var(--press-on-accent, #fff); min-width: 9.5rem; }
-:focus-visible { outline: 3px solid var(--press-focus, #b35c00); outline-offset: 2px; }
-.body { padding: 1.4rem 1.6rem 1.6rem; }
+button:hover, select:hover { border-color: var(--press-accent); }
+button.play { background: var(--press-accent); border-color: var(--press-accent); color: var(--press-on-accent); min-width: 9.5rem; }
+:focus-visible { outline: 3px solid var(--press-focus); outline-offset: 2px; }
+.body { padding: .8rem 1.6rem 1.4rem; }
 
-.stage { display: grid; grid-template-columns: 11rem 1fr auto 1fr 11rem 1fr 11rem; align-items: end; max-width: 78rem; margin-inline: auto; }
-.station { text-align: center; min-width: 0; }
-.station.proxy { min-width: 11rem; }
-.name { font-weight: 600; font-size: 1.4rem; line-height: 1.2; min-height: 2.4em; display: grid; align-content: end; padding-bottom: .5rem; }
-.machine { height: 15rem; display: grid; place-items: center; }
-.machine svg { width: min(7.2rem, 90%); height: auto; overflow: visible; }
-.value { font-variant-numeric: tabular-nums; font-size: 1.35rem; min-height: 3.9rem; padding-top: .5rem; line-height: 1.3; }
-.value b { display: block; }
-.value span { color: var(--soft); }
-.tanks { height: 15rem; display: flex; gap: .8rem; justify-content: center; }
-.tank { position: relative; width: 8rem; height: 100%; border: 2px solid var(--soft); border-radius: 4px 4px 9px 9px;
-  background: var(--well); overflow: hidden; }
-.tank.open { border-top: 2px dotted var(--soft); border-radius: 0 0 9px 9px; }
-.tank.full { border-color: var(--press-warn, #b35c00); }
-.fill { position: absolute; inset: auto 0 0 0; height: 0; background: var(--c); }
-.tank.kernel { --c: var(--k); } .tank.memory { --c: var(--p); } .tank.disk { --c: var(--disk); }
-.tank.disk { border-radius: 50% / 1.2rem; }
-.tank[hidden] { display: none; }
-.mark { position: absolute; inset: auto 0 50% 0; border-top: 2px dashed var(--press-ink, #222); opacity: .65; }
-.in { position: absolute; inset: .4rem 0 auto; font-size: 1.15rem; line-height: 1.15; text-align: center; padding: .1rem .2rem; }
-.in span { white-space: nowrap; background: var(--card); border-radius: 4px; padding: .05rem .4rem; box-decoration-break: clone; -webkit-box-decoration-break: clone; }
-.moving .fill { transition: height .16s linear; }
+.live { display: flex; align-items: center; gap: .3rem 1.2rem; height: 30px; padding: 0 12px; border-radius: 7px; background: var(--press-term, #1d2229); color: #e8e6e1;
+  font: 13px/1 var(--mono-font, monospace); white-space: nowrap; overflow: hidden; margin-bottom: 8px; }
+.live .answer { font-weight: 700; }
+.live .rest { margin-left: auto; }
+.live.part .answer, .live.waits .answer { color: #f6c177; } .live.none .answer { color: #ff9d94; } .live.ok .answer { color: #9be0b4; }
+.live .rest.lose { color: #ff9d94; } .live .rest.keep { color: #d0bbfb; } .live .rest.spill { color: #f0c674; }
 
-.pipe { align-self: end; height: 15rem; margin-bottom: 3.9rem; position: relative; }
-.pipe::before { content: ""; position: absolute; left: 2px; right: 2px; bottom: 5.4rem; height: 1.2rem; border-block: 2px solid var(--line); }
-.pipe::after { content: ""; position: absolute; left: 3px; right: 3px; bottom: calc(5.4rem + 3px); height: calc(1.2rem - 6px); opacity: 0;
-  background: repeating-linear-gradient(90deg, var(--c) 0 8px, transparent 8px 14px); }
-.pipe.flows::after { opacity: 1; }
-.pipe.a { --c: var(--press-ink, #222); } .pipe.b { --c: var(--p); } .pipe.c { --c: var(--k); }
-.moving .pipe.flows::after { animation: flow .5s linear infinite; }
-@keyframes flow { from { background-position: 0 0; } to { background-position: 14px 0; } }
-.pipe .stop { position: absolute; left: 50%; bottom: 3.6rem; width: .5rem; height: 4.8rem; margin-left: -.25rem; border-radius: 3px; background: var(--press-warn, #b35c00); display: none; }
-.pipe .word { position: absolute; bottom: 8.8rem; left: 50%; transform: translateX(-50%); font-size: 1.2rem; font-weight: 600; color: var(--press-warn, #b35c00);
-  background: var(--card); padding: 0 .3rem; border-radius: 3px; display: none; white-space: nowrap; z-index: 1; }
-.pipe.stopped .stop, .pipe.stopped .word { display: block; }
-.drip { position: absolute; left: 50%; margin-left: -.35rem; bottom: 4.5rem; width: .7rem; height: .9rem; border-radius: 50% 50% 50% 50% / 65% 65% 35% 35%; background: var(--l); opacity: 0; }
-.pipe.leaks .drip { opacity: 1; }
-.pipe.leaks .drip:nth-of-type(2) { bottom: 2.9rem; } .pipe.leaks .drip:nth-of-type(3) { bottom: 1.3rem; }
-.moving .pipe.leaks .drip { animation: drip .5s linear infinite; }
-@keyframes drip { to { transform: translateY(1.6rem); } }
+.stage { position: relative; font-size: 12px; line-height: 1.2; }
+.stage > *, .scenery > * { position: absolute; }
+.scenery { inset: 0; }
+.name { font-weight: 600; font-size: 13px; text-align: center; white-space: nowrap; width: max-content; translate: -50%; top: 0; }
+.box { border: 1.5px solid var(--press-control); border-radius: 8px; background: var(--press-well); }
+.box.backend, .box.client { border-color: var(--press-line); }
+.box.proxy { border-color: var(--proxy); border-bottom: 0; border-radius: 8px 8px 0 0; background: var(--proxy-soft); }
+.tank { border: 2px solid var(--kernel); border-top: 0; border-radius: 0 0 8px 8px; background: var(--kernel-soft); }
+.tank.full { box-shadow: 0 -3px 0 0 var(--press-warn); }
+.tankword { width: max-content; translate: -50%; text-align: center; font-weight: 600; color: var(--kernel-ink); }
+.full + .tankword { color: var(--press-warn); }
+.floor { height: 4px; background: var(--proxy); border-radius: 1px; }
+.door { width: 4px; height: 15px; background: var(--proxy); border-radius: 2px; transform-origin: top; }
+.hand { border: 2px solid var(--proxy); border-top: 0; border-radius: 0 0 8px 8px; opacity: .75; }
+.code { font: 12px/17px var(--mono-font, monospace); white-space: pre; color: var(--proxy-ink); overflow: hidden; }
+.code div { padding: 0 6px 0 5px; border-left: 3px solid transparent; border-radius: 3px; }
+.code .now { background: var(--press-card); border-left-color: var(--proxy); font-weight: 700; color: var(--press-ink); }
+.held { font-size: 11px; font-weight: 600; text-align: center; color: var(--proxy-ink); }
+.ghost { display: grid; place-items: center; border: 1.5px dashed var(--proxy); border-radius: 5px; color: var(--proxy-ink); font-size: 13px; font-variant-numeric: tabular-nums; }
+.trace { display: flex; flex-direction: column; justify-content: end; font: 11.5px/17px var(--mono-font, monospace); color: var(--proxy-ink); white-space: nowrap; overflow: hidden; }
+.trace div:last-child { font-weight: 700; } .trace span { display: inline-block; width: 2.2ch; text-align: right; } .trace b { color: var(--lost-ink); }
+.mark { height: 0; border-top: 2px dashed var(--proxy-ink); }
+.mark span { position: absolute; right: 100%; top: -8px; padding-right: 4px; white-space: nowrap; font-size: 11px; font-weight: 600; color: var(--proxy-ink); }
+.more { font-weight: 700; font-size: 13px; text-align: center; font-variant-numeric: tabular-nums; }
+.more.proxy { color: var(--proxy-ink); } .more.disk { color: var(--disk-ink); } .more.ahead { color: var(--press-soft); }
+.ground { height: 0; border-top: 2px solid var(--press-line); }
+.file { border: 2px solid var(--disk); border-top-style: dashed; border-radius: 5px; background: var(--disk-soft); }
+.fileword { font-size: 11px; font-weight: 600; color: var(--disk-ink); }
+.counter { line-height: 1.15; border-left: 4px solid var(--press-line); padding-left: 8px; }
+.counter b { display: block; font-size: 18px; font-variant-numeric: tabular-nums; }
+.counter.bad { border-left-color: var(--lost); } .counter.bad b { color: var(--lost-ink); }
+.counter span { color: var(--press-soft); }
+.arrow { height: 0; border-top: 2px solid var(--press-control); }
+.arrow::after { content: ""; position: absolute; right: 0; top: -6px; border: 5px solid transparent; border-left: 7px solid var(--press-control); border-right: 0; }
+.arrow.stopped { border-top-style: dotted; border-color: var(--press-warn); }
+.arrow.stopped::after { border: 0; width: 4px; height: 20px; top: -11px; background: var(--press-warn); border-radius: 2px; }
+.arrowword { font-size: 11px; font-weight: 600; color: var(--press-warn); text-align: center; width: max-content; translate: -50%; }
+.arrowword.upright { translate: 0; writing-mode: vertical-rl; rotate: 180deg; text-align: left; line-height: 18px; }
+.arrow.down { border-top: 0; border-left: 2px solid var(--press-control); }
+.arrow.down::after { top: auto; right: auto; left: -6px; bottom: 0; border: 5px solid transparent; border-top: 7px solid var(--press-control); border-bottom: 0; }
+.arrow.down.stopped { border-left: 2px dotted var(--press-warn); }
+.arrow.down.stopped::after { border: 0; top: auto; width: 20px; height: 4px; left: -11px; }
+.slot { border: 1px dashed var(--press-line); border-radius: 5px; }
+.slot.hole { border: 1.5px dashed var(--lost); background: repeating-linear-gradient(135deg, transparent 0 5px, var(--lost-soft) 5px 8px); }
+.verdict { font-weight: 700; white-space: nowrap; }
+.verdict.bad { color: var(--lost-ink); } .verdict.good { color: var(--delivered-ink); }
 
-.under { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin-bottom: 1.4rem; align-items: stretch; }
-.box { border: 1px solid var(--line); border-radius: 9px; padding: .7rem 1rem; min-width: 0; }
-.box .head { margin: 0; font: inherit; font-size: 1.35rem; color: var(--soft); }
-.box.bad { border-color: var(--l); box-shadow: inset 4px 0 0 var(--l); }
-.lostcount { font-size: 2.2rem; font-weight: 700; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.bad .lostcount { color: var(--lost-ink, var(--l)); }
-.people { display: flex; flex-wrap: wrap; gap: .5rem; margin: .3rem 0; }
-.person { width: 2.5rem; height: 2.5rem; border-radius: 50%; border: 2px solid var(--soft); font-size: 1.3rem; line-height: 2.1rem; text-align: center; }
-.person.waits { background: var(--press-warn, #b35c00); border-color: var(--press-warn, #b35c00); color: var(--press-on-warn, #fff); font-weight: 700; }
-.note { font-size: 1.35rem; color: var(--soft); font-variant-numeric: tabular-nums; }
+.pieces { inset: 0; pointer-events: none; }
+.piece, .square { position: absolute; left: 0; top: 0; border-radius: 5px; }
+.piece { display: grid; place-items: center; border: 1.5px solid transparent; font-variant-numeric: tabular-nums; line-height: 1; overflow: hidden; }
+.piece.part { border-radius: 3px; } .piece b { font-weight: 700; }
+.piece.ahead { background: var(--press-card); border-color: var(--press-control); color: var(--press-soft); }
+.piece.proxy { background: var(--proxy); color: var(--on-place); }
+.piece.kernel { background: var(--kernel); color: var(--on-place); box-shadow: inset 0 0 0 1px var(--kernel-soft); border: 0; }
+.piece.delivered { background: var(--delivered); color: var(--on-place); }
+.piece.disk { background: var(--disk); color: var(--on-place); }
+.piece.lost { background: var(--lost-soft); border: 2px dashed var(--lost); color: var(--lost-ink); }
+.piece.gone { opacity: 0; }
+.square { border: 1.5px dashed var(--press-control); }
+.square.proxy { border-color: var(--proxy); } .square.lost { border-color: var(--press-line); } .square.disk { border-color: var(--disk); }
 
-.status { margin: 1.2rem 0; padding: .9rem 1.2rem; border-left: 4px solid var(--press-accent, #1f4e79); background: var(--well); border-radius: 0 8px 8px 0; min-height: 6.2rem; }
+.crowd { line-height: 1.2; }
+.people { display: flex; gap: 6px; margin-top: 3px; }
+.person { width: 26px; height: 28px; position: relative; color: var(--press-soft); }
+.person svg { width: 20px; height: 26px; position: absolute; left: 3px; bottom: 0; overflow: visible; }
+.person.waits { color: var(--press-warn); }
+.person.waits svg { fill: currentColor; }
+.person.ice::before { content: ""; position: absolute; inset: -1px 0 -1px; border: 2px solid var(--kernel); border-radius: 4px; background: var(--kernel-soft); transform: skew(-3deg); }
+.person.ice svg { fill: var(--kernel); stroke: var(--kernel); }
+.person i { position: absolute; right: -2px; top: -5px; font: 700 12px/1 var(--press-sans, sans-serif); font-style: normal; color: var(--delivered-ink); }
+.person.waits i { color: var(--press-warn); } .person.ice i { color: var(--kernel-ink); }
+
+.strip { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 2px; margin-top: 6px; }
+.cell { min-width: 0; text-align: center; font: 700 11px/14px system-ui, sans-serif; color: var(--press-ink); border-radius: 3px; }
+.cell i { display: block; height: 12px; border: 1px solid var(--press-control); border-radius: 3px; }
+.cell.damaged, .cell.missing { color: var(--lost-ink); }
+.cell.missing i, .cell.damaged i { border-style: dashed; border-color: var(--lost); }
+.cell.end { outline: 2px solid var(--press-ink); outline-offset: 1px; }
+.ledger { display: flex; flex-wrap: wrap; gap: 0 1.4rem; margin: 2px 0 0; padding: 0; list-style: none; font-size: 12px; line-height: 18px; font-variant-numeric: tabular-nums; color: var(--press-ink); }
+.ledger li:first-child { font-weight: 600; }
+.sign { font-family: system-ui, sans-serif; }
+.key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 4px; vertical-align: -1px; }
+.key.lost { background: var(--lost); }
+.key.delivered { background: var(--delivered); } .key.kernel { background: var(--kernel); } .key.proxy { background: var(--proxy); } .key.disk { background: var(--disk); }
+
+.status { margin: 1.2rem 0; min-height: 4.8rem; font-size: 1.65rem; line-height: 1.45; }
 .status p { margin: 0; }
-.sum { margin-top: .2rem; display: flex; height: 1.6rem; border-radius: 5px; overflow: hidden; background: var(--well); border: 1px solid var(--line); }
-.sum i { display: block; height: 100%; width: 0; }
-.moving .sum i { transition: width .16s linear; }
-i.delivered, .key.delivered { background: var(--d); } i.kernel, .key.kernel { background: var(--k); } i.proxy, .key.proxy { background: var(--p); }
-i.disk, .key.disk { background: var(--disk); }
-i.lost, .key.lost { background: repeating-linear-gradient(135deg, var(--l) 0 5px, var(--card) 5px 7px); }
-.ledger { display: flex; flex-wrap: wrap; gap: .1rem 1.6rem; margin: .6rem 0 1.4rem; padding: 0; list-style: none; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
-.key { display: inline-block; width: 1.1rem; height: 1.1rem; border-radius: 3px; margin-right: .5rem; border: 1px solid var(--soft); }
-.strip { margin: 0 0 .5rem; font: inherit; font-weight: 600; font-size: 1.4rem; }
-.chunks { display: grid; grid-template-columns: repeat(24, 1fr); gap: 3px; }
-.cell { height: 2.2rem; border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 3px; font-size: 1.3rem; line-height: 2rem; text-align: center; font-weight: 700; position: relative; overflow: hidden; }
-.cell.way { background: repeating-linear-gradient(90deg, var(--k) 0 2px, transparent 2px 6px); border-color: var(--k); }
-.cell.whole { background: var(--d); border-color: var(--d); border-left-color: var(--press-ink, #222); color: var(--press-on-accent, #fff); }
-.cell.damaged { border-color: var(--l); color: var(--lost-ink, var(--l)); background: var(--lost-soft, #fdecec); border-left-color: var(--press-ink, #222); }
-.cell.missing { border: 1px dashed var(--l); border-left: 4px dotted var(--l); color: var(--lost-ink, var(--l)); }
-.cell.headless { border-left: 4px dotted var(--l); }
-.cell.end { outline: 3px solid var(--press-ink, #222); outline-offset: 0; z-index: 1; }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: .7rem 0 0; padding: 0; list-style: none; font-size: 1.25rem; color: var(--soft); }
-.legend .cell { display: inline-block; width: 2rem; height: 1.6rem; line-height: 1.4rem; font-size: 1.1rem; vertical-align: -.25rem; margin-right: .5rem; }
-
-.controls { margin-bottom: 1.6rem; padding-bottom: 1.6rem; border-bottom: 1px solid var(--line); display: grid; gap: 1.2rem 2.4rem; grid-template-columns: 1fr 1fr; }
-.buttons { display: flex; flex-wrap: wrap; gap: .7rem; grid-column: 1 / -1; }
+.buttons { display: flex; flex-wrap: wrap; gap: .7rem; align-items: center; }
+.scrub { flex: 1 1 16rem; display: flex; align-items: center; gap: .8rem; min-width: 0; }
+.scrub input { flex: 1; min-width: 0; }
+.scrub output { font-size: 1.3rem; color: var(--press-soft); font-variant-numeric: tabular-nums; min-width: 6.4rem; }
+.fields { display: grid; gap: .4rem 2rem; grid-template-columns: 1fr 1fr 1fr; margin-top: 1rem; }
+.fields.two { grid-template-columns: 2fr 1fr; margin-top: .4rem; }
 .field { display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; align-items: baseline; min-width: 0; }
 .field output { font-variant-numeric: tabular-nums; font-size: 1.35rem; }
 .field input, .field select { grid-column: 1 / -1; width: 100%; margin: 0; }
-input[type=range] { height: 2.8rem; accent-color: var(--press-accent, #1f4e79); cursor: pointer; }
-.small { margin: 1.2rem 0 0; font-size: 1.25rem; color: var(--soft); }
-details { margin-top: 1rem; font-size: 1.4rem; }
-summary { cursor: pointer; color: var(--soft); }
+input[type=range] { height: 2.4rem; accent-color: var(--press-accent); cursor: pointer; }
+.small { margin: 1.2rem 0 0; font-size: 1.3rem; color: var(--press-soft); }
+details { margin-top: .8rem; font-size: 1.4rem; }
+summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding: .3rem 0; }
 .table { overflow-x: auto; margin-top: .8rem; }
 .hide { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 
-@container (max-width: 560px) {
-  .body { padding: 1rem; } .top { padding: .8rem 1rem; } .top label, .top select { width: 100%; }
-  .stage { grid-template-columns: 5.8rem 1fr minmax(6.4rem, auto) 1fr 6.4rem 1fr 5.8rem; }
-  .tank { width: 5.6rem; } .tank.disk { width: 4.6rem; } .station.proxy { min-width: 6.4rem; }
-  .name, .value { font-size: 1.2rem; }
-  .machine svg { width: min(5rem, 90%); }
-  .tanks { gap: .3rem; }
-  .under, .controls { grid-template-columns: 1fr; }
-  .chunks { grid-template-columns: repeat(12, 1fr); }
-  .buttons { display: grid; grid-template-columns: 1fr 1fr; } .in { font-size: 1.05rem; } .in span { padding-inline: .2rem; }
-  .pipe .word { font-size: 1.1rem; }
+@container (max-width: 630px) {
+  .body { padding: .8rem 1rem 1.2rem; } .top { padding: .5rem 1rem; } .title, .top label > span { display: none; } .top label, .top select { width: 100%; }
+  .live { font-size: 11.5px; gap: .2rem .8rem; padding: 0 8px; } .live .rest { display: none; }
+  .fields, .fields.two { grid-template-columns: 1fr; } .status { min-height: 7.2rem; } .code { font-size: 11px; line-height: 16px; } .trace { font-size: 10.5px; }
+  .counter b { font-size: 16px; } .scrub { flex-basis: 100%; }
+  .ledger { gap: 0 1rem; font-size: 11.5px; }
 }
-@media (forced-colors: active) { .fill, .sum i, .cell, .key { forced-color-adjust: none; } }
-@media (prefers-reduced-motion: reduce) { *, *::before, *::after { animation: none !important; transition: none !important; } }
+@media (forced-colors: active) {
+  .piece, .key, .cell i, .tank, .floor, .door, .person, .arrow { forced-color-adjust: none; }
+  .code div { border-color: Canvas; } .code .now { border-color: Highlight; } .live { border: 1px solid; }
+}
 @media print { .sim { display: none; } .fallback { display: block; } }
 `;
 
-    const SERVER = `<svg viewBox="0 0 48 60" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="2.5"><rect x="4" y="4" width="40" height="15" rx="3"/><rect x="4" y="23" width="40" height="15" rx="3"/><rect x="4" y="42" width="40" height="15" rx="3"/><path d="M11 11.5h12M11 30.5h12M11 49.5h12" stroke-linecap="round"/><circle cx="36" cy="11.5" r="1.6" fill="currentColor"/><circle cx="36" cy="30.5" r="1.6" fill="currentColor"/><circle cx="36" cy="49.5" r="1.6" fill="currentColor"/></svg>`;
-    const LAPTOP = `<svg viewBox="0 0 60 48" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="2.5" stroke-linejoin="round"><rect x="9" y="5" width="42" height="28" rx="3"/><path d="M3 42l5-9h44l5 9z"/><text class="face" x="30" y="25" text-anchor="middle" font-size="17" font-weight="700" fill="currentColor" stroke="none">…</text></svg>`;
+    const PERSON = `<svg viewBox="0 0 20 26" fill="none" stroke="currentColor" stroke-width="1.8" aria-hidden="true"><circle cx="10" cy="7" r="4.6"/><path d="M2 25c0-8 3.5-11 8-11s8 3 8 11z" stroke-linejoin="round"/></svg>`;
 
-    const field = (name, label, max, step) => `
+    const field = (name, label, min, max, step) => `
       <div class="field"><label for="${name}">${label}</label><output for="${name}" data-out="${name}"></output>
-      <input type="range" id="${name}" data-set="${name}" min="${name === "kernel" ? step : 0}" max="${max}" step="${step}"></div>`;
+      <input type="range" id="${name}" data-set="${name}" min="${min}" max="${max}" step="${step}"></div>`;
 
     const TEMPLATE = `
 <style>${STYLE}</style>
@@ -172,61 +194,52 @@ summary { cursor: pointer; color: var(--soft); }
 <section class="sim" aria-label="Simulator: where the bytes go">
   <div class="top">
     <p class="title">Where do the bytes go?</p>
-    <label>Settings <select data-preset></select></label>
+    <label><span>Settings </span><select data-preset aria-label="Settings"></select></label>
   </div>
   <div class="body">
+    <div data-picture>
+    <div class="live" data-live><span class="call"></span><span>→</span><span class="answer"></span><span class="rest"></span></div>
     <div class="stage" role="img" data-stage>
-      <div class="station"><div class="name">backend</div><div class="machine">${SERVER}</div><div class="value" data-value="backend"></div></div>
-      <div class="pipe a"><div class="stop"></div><div class="word">waits</div></div>
-      <div class="station proxy"><div class="name">proxy</div><div class="tanks">
-        <div class="tank memory"><div class="fill" data-fill="proxy"></div><div class="mark" hidden></div><div class="in"><span>memory</span></div></div>
-        <div class="tank disk" hidden><div class="fill" data-fill="disk"></div><div class="in"><span>disk</span></div></div>
-      </div><div class="value" data-value="proxy"></div></div>
-      <div class="pipe b"><i class="drip"></i><i class="drip"></i><i class="drip"></i></div>
-      <div class="station"><div class="name">kernel’s send buffer</div><div class="tanks"><div class="tank kernel"><div class="fill" data-fill="kernel"></div></div></div><div class="value" data-value="kernel"></div></div>
-      <div class="pipe c"><div class="stop"></div><div class="word">stalls</div></div>
-      <div class="station"><div class="name">client</div><div class="machine">${LAPTOP}</div><div class="value" data-value="client"></div></div>
+      <div class="scenery"></div>
+      <div class="pieces"></div>
+    </div>
+    <div class="strip" role="img" data-chunks></div>
+    <ul class="ledger" data-ledger></ul>
     </div>
     <div class="status" role="status" aria-live="polite"><p data-say></p></div>
     <div class="controls" role="group" aria-label="Controls">
       <div class="buttons">
         <button type="button" class="play" data-do="play">Play</button>
         <button type="button" data-do="step">Step</button>
-        <button type="button" data-do="ten">Ten steps</button>
         <button type="button" data-do="reset">Start again</button>
+        <div class="scrub"><label for="moment" class="hide">Moment</label><input type="range" id="moment" data-moment min="0" max="0" step="1" value="0"><output for="moment" data-tick></output></div>
       </div>
-      ${field("backend", "The backend sends", 64, 4)}
-      ${field("client", "The client reads", 64, 4)}
-      ${field("kernel", "The kernel’s send buffer", 256, 16)}
-      <div class="field"><label for="policy">When it is full, the proxy</label>
-        <select id="policy" data-policy></select></div>
+      <div class="fields">
+        ${field("backend", "The backend sends", 0, 64, 4)}
+        ${field("client", "The client reads", 0, 96, 4)}
+        ${field("kernel", "Send buffer", 64, 384, 32)}
+      </div>
+      <details><summary>More to change</summary><div class="fields two">
+        <div class="field"><label for="policy">When the send buffer is full, the proxy</label><select id="policy" data-policy></select></div>
+        <div class="field"><label for="pace">Playback</label><select id="pace" data-pace><option value="2">slow</option><option value="1" selected>normal</option><option value="0.4">fast</option></select></div>
+      </div></details>
     </div>
-    <div class="under">
-      <div class="box" data-lostbox><p class="head">Lost</p><div class="lostcount" data-lost></div><div class="note" data-lostnote></div></div>
-      <div class="box" data-crowd><p class="head">The other clients</p><div class="people" aria-hidden="true"></div><div class="note" data-others></div></div>
-    </div>
-    <div class="sum" aria-hidden="true">${PLACES.map(([place]) => `<i class="${place}"></i>`).join("")}</div>
-    <ul class="ledger" data-ledger></ul>
-    <p class="strip">The page, chunk by chunk</p>
-    <div class="chunks" role="img" data-chunks></div>
-    <ul class="legend" aria-hidden="true">
-      <li><span class="cell"></span>not sent yet</li><li><span class="cell way"></span>under way</li><li><span class="cell whole">✓</span>whole</li>
-      <li><span class="cell damaged">✕</span>bytes missing inside</li><li><span class="cell missing">–</span>all of it missing</li>
-      <li>left edge: the chunk’s size line, dotted where it is lost</li>
-    </ul>
-    <p class="small">A model, not a measurement: a tick is one turn of the loop, and everything is made small enough to be seen. The page has 48 chunks of 20 KiB.</p>
-    <details data-table><summary>The same in words</summary><div class="table"><slot></slot></div></details>
+    <details data-table><summary>The same in words</summary><div class="table"><slot></slot></div>
+    <p class="small">A model, not a measurement. A tick is one turn of the loop: at most one block of 65,536 bytes is read. The client reads up to ${model.GULP.toLocaleString("en-US")} bytes at a time. The page is ${model.DEFAULTS.chunks} chunks long.</p></details>
   </div>
 </section>`;
 
-    const number = new Intl.NumberFormat("en");
-    const kib = (bytes) => {
-        if (bytes === 0) return "0 KiB";
-        return bytes < KIB ? `${number.format(bytes)} B` : `${number.format(Math.round(bytes / KIB))} KiB`;
-    };
+    const number = new Intl.NumberFormat("en-US");
     const plural = (count, one, many) => `${number.format(count)} ${count === 1 ? one : many}`;
-
     const reduced = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+    /** A moment inside a tick: the client has read, the proxy has read, and has not written yet. */
+    function within(before, after) {
+        const end = after.delivered.length ? after.delivered.at(-1)[1] : 0;
+        const kernel = before.kernel.filter(([, to]) => to > end).map(([from, to]) => [Math.max(from, end), to]);
+        const proxy = [...before.proxy, [before.sent, after.sent]];
+        return { ...before, sent: after.sent, delivered: after.delivered, kernel, proxy };
+    }
 
     class BufferSim extends HTMLElement {
         static observedAttributes = ["preset"];
@@ -238,51 +251,59 @@ summary { cursor: pointer; color: var(--soft); }
             this.$ = (selector) => root.querySelector(selector);
             this.$$ = (selector) => [...root.querySelectorAll(selector)];
             this.timer = null;
+            this.stop = () => {};
+            this.touched = false; // a reader who has taken a control is not played to
 
             // Readers who have not come to chapter 3 are to find out for themselves what step 03 does with the rest, so
-            // the pages before it offer only what came before them.
+            // the pages before it offer only what came before them, and show no place for lost bytes.
             const asked = this.getAttribute("preset");
             const first = Object.hasOwn(PRESETS, asked) ? asked : "chapter-3";
             const order = (policy) => POLICIES.findIndex(([name]) => name === policy);
             const own = order(PRESETS[first].policy);
-            const last = own < order("drop") ? own : POLICIES.length;
+            this.early = own < order("drop");
+            const last = this.early ? own : POLICIES.length;
             const offered = Object.entries(PRESETS).filter(([, { policy }]) => order(policy) <= last);
             this.$("[data-policy]").innerHTML = POLICIES.slice(0, last + 1)
                 .map(([name, words]) => `<option value="${name}">${words}</option>`).join("");
             this.$("[data-preset]").innerHTML =
                 offered.map(([name, { title }]) => `<option value="${name}">${title}</option>`).join("") +
                 `<option value="" hidden>Your own</option>`;
-            const cells = Math.min(CELLS, model.DEFAULTS.chunks);
-            this.$("[data-chunks]").innerHTML = `<div class="cell"></div>`.repeat(cells);
-            this.$(".people").innerHTML = `<div class="person"></div>`.repeat(model.DEFAULTS.others);
-            this.$("[data-ledger]").innerHTML = PLACES.map(
-                ([place, words]) => `<li><span class="key ${place}"></span>${words}: <b data-sum="${place}"></b></li>`,
+            this.places = PLACES.filter(([place]) => !this.early || !["lost", "disk"].includes(place));
+            this.$("[data-ledger]").innerHTML = `<li>Bytes, by place:</li>` + this.places.map(
+                ([place, words, sign]) => `<li data-place="${place}"><span class="key ${place}"></span><span class="sign">${sign}</span> ${words} <b data-sum="${place}"></b></li>`,
             ).join("");
-            // With little motion wanted, the reader takes the steps.
-            this.$("[data-do=play]").hidden = reduced();
+            this.$("[data-chunks]").innerHTML = `<div class="cell"><i></i><span></span></div>`.repeat(model.DEFAULTS.chunks);
 
             root.addEventListener("click", (event) => {
                 const button = event.target.closest("[data-do]");
-                if (button) this[button.dataset.do]();
+                if (!button) return;
+                this.touched = true;
+                this[button.dataset.do]();
             });
             root.addEventListener("input", (event) => {
-                const name = event.target.dataset.set;
-                if (name) this.change({ [name]: event.target.value * KIB });
+                this.touched = true;
+                const { target } = event;
+                if (target.dataset.set) this.change({ [target.dataset.set]: target.value * KIB });
+                if (target.matches("[data-moment]")) this.seek(Number(target.value));
             });
             root.addEventListener("change", (event) => {
+                this.touched = true;
                 if (event.target.matches("[data-policy]")) this.change({ policy: event.target.value });
                 if (event.target.matches("[data-preset]")) this.load(event.target.value);
             });
             // mdBook turns pages with the arrow keys and searches at "s"; a key pressed in here is meant for here.
             root.addEventListener("keydown", (event) => {
+                if (event.key !== "Tab") this.touched = true;
                 if (event.key !== "Tab" && event.key !== "Escape" && !event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
             });
             // In print the text stands in for the picture.
             const slot = root.querySelector("slot");
             addEventListener("beforeprint", () => this.$(".fallback").append(slot));
-            addEventListener("afterprint", () => this.$(".table").append(slot));
+            addEventListener("afterprint", () => this.$(".table").prepend(slot));
 
             this.load(first);
+            new ResizeObserver(() => this.resize()).observe(this.$(".stage"));
+            this.awaitReader();
         }
 
         disconnectedCallback() {
@@ -291,6 +312,20 @@ summary { cursor: pointer; color: var(--soft); }
 
         attributeChangedCallback(_name, before, now) {
             if (this.shadowRoot && before !== now) this.load(now);
+        }
+
+        /** Plays once by itself, when most of the stage has come into view. */
+        awaitReader() {
+            const observer = new IntersectionObserver((entries) => {
+                if (!entries.some((entry) => entry.isIntersecting)) return;
+                observer.disconnect();
+                if (!this.touched && !reduced() && this.at === 0) this.run();
+            }, { threshold: 0.7 });
+            observer.observe(this.$(".stage"));
+        }
+
+        get state() {
+            return this.frames[this.at];
         }
 
         /** Loads a preset and starts again. A name that does not exist is ignored. */
@@ -306,250 +341,323 @@ summary { cursor: pointer; color: var(--soft); }
         /** Back to the first tick, with the settings as they are. */
         reset() {
             this.pause();
-            this.state = model.create(this.config);
-            this.before = this.state;
-            this.told = new Set();
-            this.say(this.preset ? `${PRESETS[this.preset].intro} ${reduced() ? "Take a step." : "Press Play, or take a step."}` : "Your own settings, from the start.");
+            this.frames = [model.create(this.config)];
+            this.at = 0;
             this.show();
         }
 
-        /** Another setting, from this tick on. */
+        /** Another setting, from this tick on: what had been seen of the future is no longer true. */
         change(changes) {
+            this.stop();
             this.config = { ...this.config, ...changes };
             this.preset = null;
             this.$("[data-preset]").value = "";
-            this.state = model.configure({ ...this.state, still: 0 }, changes);
-            this.before = this.state;
-            if (changes.policy) this.told = new Set();
-            else this.told.delete("still");
+            const state = model.configure(this.state, changes);
+            this.frames.length = this.at;
+            this.frames.push(state);
+            this.show();
+        }
+
+        /** Shows a moment that has been. */
+        seek(tick) {
+            this.pause();
+            this.at = Math.max(0, Math.min(this.frames.length - 1, tick));
             this.show();
         }
 
         play() {
             if (this.timer) return this.pause();
-            if (model.settled(this.state)) this.reset();
-            this.timer = setInterval(() => {
-                if (document.hidden) return;
-                this.advance();
-                if (model.settled(this.state)) this.pause();
-            }, BEAT);
-            this.playing(true);
+            if (this.ended()) this.reset();
+            if (!reduced()) return this.run();
+            // Little motion: to the end at once. The scrubber leads back to any moment.
+            while (!this.ended()) this.next();
+            this.show();
+        }
+
+        run() {
+            this.pause();
+            const beat = () => {
+                if (this.ended()) return this.pause();
+                const left = (this.state.sent === this.state.total ? QUICK : BEAT) * this.$("[data-pace]").value;
+                if (!document.hidden) this.advance(left * 0.96);
+                this.timer = setTimeout(beat, left);
+            };
+            this.timer = setTimeout(beat, 200);
+            this.label();
         }
 
         pause() {
-            clearInterval(this.timer);
+            clearTimeout(this.timer);
             this.timer = null;
-            this.playing(false);
+            this.label();
         }
 
-        playing(yes) {
-            this.$(".sim").classList.toggle("moving", yes && !reduced());
-            this.$("[data-do=play]").textContent = yes ? "Pause" : "Play";
+        label() {
+            const ended = this.frames && this.ended();
+            this.$("[data-do=play]").textContent = this.timer ? "Pause" : reduced() ? "To the end" : ended ? "Play again" : "Play";
+        }
+
+        ended() {
+            return this.at === this.frames.length - 1 && model.settled(this.state);
         }
 
         step() {
             this.pause();
-            this.advance() || this.say(this.summary());
+            if (!this.ended()) this.advance(reduced() ? 0 : BEAT);
         }
 
-        ten() {
-            this.pause();
-            let said = [];
-            for (let i = 0; i < 10 && !model.settled(this.state); i += 1) {
-                const news = this.advance();
-                if (news) said = [news];
-            }
-            this.say([...said, this.summary()].join(" "));
+        /** One tick on: the one that was seen before, or a new one. */
+        next() {
+            if (this.at === this.frames.length - 1) this.frames.push(model.step(this.state));
+            this.at += 1;
         }
 
-        /** One tick. Returns what was worth saying, and has said it. */
-        advance() {
-            this.before = this.state;
-            this.state = model.step(this.state);
-            const news = this.news().join(" ");
-            if (news) this.say(news);
-            this.show();
-            return news;
+        /** One tick on, played in `time` milliseconds. */
+        advance(time) {
+            const before = this.state;
+            this.next();
+            this.show(before, time);
         }
 
-        say(text) {
-            const p = this.$("[data-say]");
-            if (p.textContent !== text) p.textContent = text;
+        resize() {
+            if (this.$(".stage").clientWidth !== this.width) this.show();
         }
 
         summary() {
-            const { sent, delivered, kernel, proxy, disk, lost } = model.ledger(this.state);
-            const parts = [`${kib(delivered)} with the client`, `${kib(kernel)} in the kernel`];
-            if (proxy) parts.push(`${kib(proxy)} in the proxy’s memory`);
-            if (disk) parts.push(`${kib(disk)} on disk`);
-            parts.push(lost ? `${kib(lost)} lost` : "nothing lost");
-            return `Tick ${this.state.tick}: ${kib(sent)} sent; ${parts.join(", ")}.`;
+            const now = model.ledger(this.state);
+            const parts = this.places.filter(([place]) => now[place] || place === "delivered" || place === "lost")
+                .map(([place]) => `${number.format(now[place])} ${stage.WORDS[place]}`);
+            return `Tick ${this.state.tick}. Of ${number.format(now.sent)} bytes sent: ${parts.join(", ")}.`;
         }
 
-        /** What happened in the last tick that a reader would want to be told; each thing once. */
-        news() {
-            const { state, before } = this;
-            const { policy } = state.config;
-            const now = model.ledger(state);
-            const then = model.ledger(before);
-            const news = [];
-            const once = (key, happened, words) => {
-                if (!happened || this.told.has(key)) return;
-                this.told.add(key);
-                news.push(words);
+        /** Draws the state; with a state before it and a time, the way from there to here. */
+        show(before, time = 0) {
+            this.stop();
+            const { state } = this;
+            this.width = this.$(".stage").clientWidth || 688;
+            const g = stage.geometry(this.width, state.config, Math.ceil(state.total / BLOCK));
+            this.$(".stage").style.height = `${g.height}px`;
+            this.set(state.config);
+            this.moment();
+            this.label();
+            const pieces = this.$(".pieces");
+            const settle = () => {
+                this.around(state, g);
+                stage.draw(pieces, state, g);
             };
+            if (!before || time === 0) return settle();
+
+            // First what was read, then what became of it: the counters wait for the blocks that they count.
+            const reads = state.calls.filter(({ call }) => call === "read");
+            if (reads.length) this.around({ ...within(before, state), calls: reads }, g, false);
+            const halt = stage.play(pieces, before, state, g, time);
+            const timers = [setTimeout(() => this.around(state, g), reads.length ? time * 0.56 : 0), setTimeout(settle, time)];
+            this.stop = () => {
+                timers.forEach(clearTimeout);
+                halt();
+                this.stop = () => {};
+            };
+        }
+
+        /** Everything around the blocks: scenery, counters, words. Nothing is said of a moment inside a tick. */
+        around(state, g, whole = true) {
+            const now = model.ledger(state);
             const verdict = model.decode(state);
-            once("queue", policy === "one" && state.frozen === 3, "The proxy has one client at a time. Whoever comes now waits until this page is over.");
-            once("lost", now.lost > 0, "The kernel’s buffer is full, and write does not wait: it takes less than it was given. The proxy does not look at how much, and the rest is gone.");
-            once("blocked", policy === "block" && state.frozen === 3,
-                "The kernel’s buffer is full, so write waits until the client reads. It waits inside the only loop: everybody else is frozen.");
-            once("slow", policy === "block" && state.blocked && state.frozen === 0 && state.config.client > 0,
-                "The kernel’s buffer is full, and write waits for the client. Between two writes the loop comes round, and the others get a turn.");
-            once("grows", policy === "buffer" && now.proxy > 0, "The kernel’s buffer is full. What it does not take waits in the proxy’s memory, and nothing says how much that may become.");
-            once("paused", policy === "hold" && state.paused, "The proxy’s memory is full to its mark. It stops reading, and the backend has to wait.");
-            once("resumed", policy === "hold" && before.paused && !state.paused, "Half of it is free again: the proxy reads on.");
-            once("spills", now.disk > 0, "Memory is full. From here on bytes go into a temporary file, behind those that wait in memory.");
-            once("unspilled", then.disk > 0 && now.disk === 0, "The file has been read back.");
-            once("broken", verdict.kind === "broken",
-                `The client reads a size, counts so many bytes of chunk ${verdict.chunk + 1}, and does not find a line end behind them. curl gives up here, with exit status 56.`);
-            once("sent", state.sent === state.total && !state.finished, "The backend has sent everything.");
-            once("finished", state.finished, this.ending(verdict, now));
-            once("still", !state.finished && model.settled(state), this.standstill());
-            return news;
+            this.scenery(state, g, now, verdict, whole ? this.at : this.at - 1);
+            this.strip(state, verdict);
+            this.live(state, now);
+            if (whole) this.say(state);
         }
 
-        ending(verdict, { lost }) {
-            const peak = this.state.peak ? ` The proxy’s memory held ${kib(this.state.peak)} at most.` : "";
-            switch (verdict.kind) {
-                case "exact":
-                    return `The page is over: every byte arrived, in order. curl says nothing, and exits with 0.${peak}`;
-                case "broken":
-                    return `The page is over, and ${kib(lost)} of it are lost. curl: exit status 56, at chunk ${verdict.chunk + 1}.`;
-                case "cut off":
-                    return `The page is over before its end: ${kib(lost)} are lost, the last chunk among them. curl: exit status 18.`;
-                default:
-                    return `The page is over. ${kib(lost)} are lost, and the chunks add up all the same: curl exits with 0, and nobody notices.`;
-            }
-        }
-
-        standstill() {
-            const { config } = this.state;
-            if (config.client === 0) return "Nothing moves anymore, and nothing will until the client reads. Give it some speed.";
-            return "Nothing moves anymore: the backend sends nothing.";
-        }
-
-        /** Draws the state. */
-        show() {
-            const { state, before } = this;
+        /** Everything on the stage that is not a block. */
+        scenery(state, g, now, verdict, last) {
             const { config } = state;
-            const now = model.ledger(state);
-            const then = model.ledger(before);
-            const verdict = model.decode(state);
+            const { policy } = config;
+            const { more } = stage.place(state, g);
+            const box = (x, y, w, h) => `left:${x}px;top:${y}px;width:${w}px;${h === undefined ? "" : `height:${h}px`}`;
+            const middle = (part) => part.x + part.w / 2;
+            const html = [];
+            const add = (style, className, inside = "") => html.push(`<div class="${className}" style="${style}">${inside}</div>`);
 
-            // Tanks. The proxy's memory has a lid only under the policies that give it one.
-            const lid = config.policy === "hold" || config.policy === "spill";
-            const scale = lid ? config.memory : config.policy === "buffer" ? state.total : 4 * model.BLOCK;
-            this.fill("kernel", state.kernel, config.kernel);
-            this.fill("proxy", state.proxy, Math.max(scale, now.proxy));
-            this.fill("disk", state.disk, state.total);
-            const memory = this.$(".tank.memory");
-            memory.classList.toggle("open", config.policy === "buffer");
-            memory.classList.toggle("full", lid && now.proxy >= config.memory);
-            memory.querySelector("span").textContent = config.policy === "one" || config.policy === "block" ? "in hand" : "memory";
-            this.$(".mark").hidden = config.policy !== "hold";
-            this.$(".tank.disk").hidden = config.policy !== "spill" && now.disk === 0;
-            this.$(".tank.kernel").classList.toggle("full", now.kernel >= config.kernel);
+            add(g.wide ? `left:${middle(g.backend)}px` : "left:0;translate:0", "name", "backend");
+            add(`left:${middle(g.proxy)}px`, "name", "proxy");
+            add(g.wide ? `left:${middle(g.kernel)}px` : "right:0;translate:0", "name", g.wide ? "kernel’s send buffer" : "send buffer");
+            const words = { exact: ["good", "✓ whole"], broken: ["bad", "✕ curl: 56"], "cut off": ["bad", "✕ curl: 18"], unnoticed: ["bad", "curl: 0, and wrong"] }[verdict.kind];
+            const says = words ? ` <span class="verdict ${words[0]}">${words[1]}</span>` : config.client === 0 ? ` <span class="verdict">· doesn’t read</span>` : "";
+            add(`left:${g.wide ? middle(g.client) : g.width / 2}px;top:${g.client.y - 22}px`, "name", `client${says}`);
 
-            // Pipes.
-            const ended = state.sent === state.total;
-            const into = this.$(".pipe.a");
-            const held = !ended && (state.paused || state.blocked);
-            into.classList.toggle("flows", now.sent > then.sent);
-            into.classList.toggle("stopped", held);
-            const gained = now.delivered + now.kernel - then.delivered - then.kernel;
-            this.$(".pipe.b").classList.toggle("flows", gained > 0);
-            this.$(".pipe.b").classList.toggle("leaks", now.lost > then.lost);
-            const out = this.$(".pipe.c");
-            out.classList.toggle("flows", now.delivered > then.delivered);
-            out.classList.toggle("stopped", config.client === 0 && now.kernel > 0);
+            const part = (p, className) => add(box(p.x, p.y, p.w, p.h), className);
+            part(g.backend, "box backend");
+            part(g.proxy, "box proxy");
+            part(g.client, "box client");
 
-            // Words and numbers.
-            const value = (name, strong, soft) => {
-                this.$(`[data-value=${name}]`).innerHTML = `<b>${strong}</b><span>${soft}</span>`;
+            // The kernel's buffer, as high as it is large.
+            const high = (config.kernel / BLOCK) * g.side;
+            const full = now.kernel >= config.kernel;
+            add(box(g.kernel.x + 4, g.floor - 6 - high, g.side + 8, high + 3), `tank ${full ? "full" : ""}`);
+            add(`left:${middle(g.kernel)}px;top:${g.floor - 24 - high}px`, "tankword", full ? "full" : "");
+
+            // The ways between them. Whoever waits stands at a barrier.
+            const level = g.floor - 8 - g.side / 2;
+            const held = state.sent < state.total && state.tick > 0 && (state.paused || state.blocked);
+            const arrow = (from, to, y, stopped, word) => {
+                add(box(from + 3, y, to - from - 6), `arrow ${stopped ? "stopped" : ""}`);
+                if (!stopped) return;
+                if (g.wide) add(`left:${(from + to) / 2}px;top:${y + 13}px`, "arrowword", word);
+                else add(`left:${from}px;top:${y - 60}px;width:${to - from}px;height:46px`, "arrowword upright", word);
             };
-            value("backend", kib(now.sent), ended ? "sent: all" : held ? "has to wait" : "sent");
-            value("proxy", now.disk ? `${kib(now.proxy)} + ${kib(now.disk)}` : kib(now.proxy),
-                lid ? `of ${kib(config.memory)}` : config.policy === "buffer" ? "no limit" : state.blocked ? "write waits" : config.policy === "drop" ? "keeps nothing" : "in hand");
-            value("kernel", kib(now.kernel), `of ${kib(config.kernel)}`);
-            const exit = { exact: "curl: 0", broken: "curl: 56", "cut off": "curl: 18", unnoticed: "curl: 0" }[verdict.kind];
-            value("client", kib(now.delivered), exit || "arrived");
-            this.$(".face").textContent = { exact: "✓", broken: "✕", "cut off": "✕", unnoticed: "?" }[verdict.kind] || "…";
+            arrow(g.backend.w, g.proxy.x, level, held, "waits");
+            arrow(g.proxy.x + g.proxy.w, g.kernel.x, level, state.blocked, "waits");
+            if (g.wide) arrow(g.kernel.x + g.kernel.w, g.client.x, level, config.client === 0 && now.kernel > 0, "stalls");
 
-            this.$("[data-lost]").textContent = now.lost ? kib(now.lost) : "0";
-            this.$("[data-lostbox]").classList.toggle("bad", now.lost > 0);
-            this.$("[data-lostnote]").textContent = now.lost
-                ? `${number.format(now.lost)} bytes in ${plural(state.lost.length, "hole", "holes")}`
-                : state.refused ? "The kernel was full, and nothing was forgotten." : "bytes";
+            else add(box(middle(g.kernel), g.floor + 5, 0, g.client.y - g.floor - 9), `arrow down ${config.client === 0 && now.kernel > 0 ? "stopped" : ""}`);
 
-            const waiting = state.others.filter((other) => other.since !== null).length;
-            this.$$(".person").forEach((person, i) => {
-                const waits = state.others[i].since !== null;
-                person.classList.toggle("waits", waits);
-                person.textContent = waits ? "!" : "";
-            });
-            const frozen = state.frozen >= 3 && waiting > 0;
-            this.$("[data-crowd]").classList.toggle("bad", frozen);
-            this.$("[data-others]").textContent =
-                `${number.format(state.served)} pages served, ` + (waiting ? `${waiting} waiting${frozen ? `: nobody served for ${state.frozen} ticks` : ""}` : "nobody waits");
+            // The proxy: its code, its hand, its floor; and in the floor of one that forgets, a hole.
+            const at = stage.line(state);
+            add(box(g.proxy.x + 4, g.proxy.y + 4, g.proxy.w - 8), "code", stage.CODE[policy].map(([, text], i) =>
+                `<div class="${i === at ? "now" : ""}">${text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</div>`).join(""));
+            add(box(g.hand.x - 4, g.hand.y + g.side - 9, g.side + 8, 13), "hand");
+            // Its memory still has what was read last, until the next read writes over it.
+            add(`left:${g.hand.x - 22}px;top:${g.hand.y - 17}px;width:${g.side + 44}px`, "held", "block");
+            if (state.sent > 0) add(box(g.hand.x, g.hand.y, g.side, g.side), "ghost", Math.ceil(state.sent / BLOCK));
+            if (stage.CODE[policy].length === 2) {
+                const lines = g.wide ? 8 : 6;
+                add(box(g.proxy.x + 10, g.hand.y + g.side + 13 - lines * 17, g.hand.x - g.proxy.x - (g.wide ? 34 : 20), lines * 17), "trace", this.trace(last, lines).join(""));
+            }
+            const trap = policy === "drop" ? [g.hand.x - 7, g.hand.x + g.side + 7] : null;
+            const right = g.proxy.x + g.proxy.w;
+            add(box(g.proxy.x, g.floor - 2, (trap ? trap[0] : right) - g.proxy.x), "floor");
+            if (trap) {
+                add(box(trap[1], g.floor - 2, right - trap[1]), "floor");
+                add(`left:${trap[0] - 3}px;top:${g.floor - 1}px;transform:rotate(14deg)`, "door");
+                add(`left:${trap[1] - 1}px;top:${g.floor - 1}px;transform:rotate(-14deg)`, "door");
+            }
+            const rows = (bytes) => g.stack.bottom + g.side + 1 - (bytes / BLOCK / g.stack.columns) * g.cell;
+            const left = g.stack.right - (g.stack.columns - 1) * g.cell;
+            if (g.wide && stage.CODE[policy].length > 2) add(`left:${g.proxy.x + 8}px;top:${g.stack.bottom + g.side / 2 - 7}px`, "held", "pending");
+            if (policy === "hold") {
+                for (const [bytes, word] of [[config.memory, "stop"], [config.memory / 2, g.wide ? "go on" : "go"]]) {
+                    add(box(left - 4, rows(bytes), g.stack.columns * g.cell + 5), "mark", `<span>${word}</span>`);
+                }
+            }
+            const chip = (where, x, y, count) => count && add(box(x, y, g.side), `more ${where}`, `+${count}`);
+            chip("proxy", left, g.stack.bottom - (g.stack.rows - 1) * g.cell + g.side / 2 - 8, more.proxy);
+            chip("ahead", g.backend.x + 8, g.backend.y + 6, more.ahead);
 
-            for (const [place] of PLACES) {
-                this.$(`.sum .${place}`).style.width = `${(100 * now[place]) / state.total}%`;
-                this.$(`[data-sum=${place}]`).textContent = kib(now[place]);
+            // Below the floor: the file, or what has been lost; and the others, who want pages of their own.
+            const pit = !this.early || now.lost > 0;
+            if (pit) {
+                if (policy === "drop" || now.lost > 0) add(box(104, g.ground, right - 104), "ground");
+                add(box(0, g.floor + 10, 100), `counter ${now.lost ? "bad" : ""}`, `<span>${now.lost ? "✕ lost" : "lost"}</span><b data-lost>${number.format(now.lost)}</b><span>bytes</span>`);
+            }
+            if (policy === "spill" || now.disk > 0) {
+                const wide = Math.max(1, Math.floor((g.hand.x + g.side - 104) / g.cell)) * g.cell;
+                const x = g.hand.x + g.side + 5 - wide;
+                add(box(x - 4, g.ground - g.side - 8, wide + 4, g.side + 10), "file");
+                add(`left:${x}px;top:${g.ground - g.side - 22}px`, "fileword", "temporary file");
+                chip("disk", x, g.ground - g.side / 2 - 11, more.disk);
+            }
+            if (policy === "one" || policy === "block") {
+                const waiting = state.others.filter((other) => other.since !== null).length;
+                const ice = policy === "block" && state.frozen >= FROZEN;
+                const people = state.others.map((other) => {
+                    const waits = other.since !== null;
+                    const served = !waits && other.asks > state.tick && state.served > 0 && other.asks - state.tick > 3;
+                    return `<div class="person ${waits ? "waits" : ""} ${waits && ice ? "ice" : ""}">${PERSON}<i>${waits ? (ice ? "✻" : "…") : served ? "✓" : ""}</i></div>`;
+                }).join("");
+                const word = waiting === 0 ? "nobody waits" : `${waiting} ${ice ? "frozen" : policy === "one" ? "in line" : "waiting"}`;
+                const x = g.wide ? g.client.x + 8 : pit ? 112 : 4;
+                add(`left:${x}px;top:${g.floor + 8}px`, "crowd", `the other clients: <b>${word}</b><div class="people">${people}</div>`);
             }
 
-            const chunks = model.chunks(state, CELLS);
-            const names = { ahead: "", "under way": "way", whole: "whole", damaged: "damaged", missing: "missing" };
-            const signs = { ahead: "", "under way": "", whole: "✓", damaged: "✕", missing: "–" };
+            // The client's page, a place for every block. A hole is one that later bytes have overtaken.
+            const end = state.delivered.length ? state.delivered.at(-1)[1] : 0;
+            const missing = new Set(stage.pieces(state.lost).filter((piece) => piece.to <= end).map((piece) => piece.block));
+                for (let block = 0; block < Math.ceil(state.total / BLOCK); block += 1) {
+                const hole = missing.has(block);
+                add(box(g.client.x + 8 + (block % g.columns) * g.cell, g.client.y + 8 + Math.floor(block / g.columns) * g.cell, g.side, g.side), `slot ${hole ? "hole" : ""}`);
+            }
+            this.$(".scenery").innerHTML = html.join("");
+        }
+
+        /** What the last writes answered, the newest below: the proxy's diary, where it keeps nothing else. */
+        trace(last, lines) {
+            const list = [];
+            for (let i = last; i > 0 && list.length < lines; i -= 1) {
+                const state = this.frames[i];
+                const write = state.calls.findLast(({ call }) => call === "write");
+                const { answer } = model.live(state);
+                if (!write || (write.waits && i < last)) continue;
+                const lost = state.calls.find(({ call }) => call === "lose");
+                list.unshift(`<div><span>${Math.ceil(state.sent / BLOCK)}</span> ${this.width < 600 ? "" : "→ "}${answer}${lost ? ` <b>−${number.format(lost.bytes)}</b>` : ""}</div>`);
+            }
+            return list;
+        }
+
+        /** The live line, and how many bytes are where. */
+        live(state, now) {
+            const { call, answer, rest, kind } = model.live(state);
+            this.$(".live").className = `live ${kind}`;
+            this.$(".live .call").textContent = call;
+            this.$(".live .answer").textContent = answer;
+            this.$(".live .rest").textContent = rest;
+            this.$(".live .rest").className = `rest ${rest ? state.calls.at(-1).call : ""}`;
+            for (const [place] of this.places) this.$(`[data-sum=${place}]`).textContent = number.format(now[place]);
+            if (!this.early) this.$("[data-place=disk]").hidden = state.config.policy !== "spill" && now.disk === 0;
+        }
+
+        /** The sentence. It is read out whenever it changes, so it is only touched when it does. */
+        say(state) {
+            const sentence = state.tick === 0 && this.preset ? PRESETS[this.preset].intro : model.sentence(state);
+            const p = this.$("[data-say]");
+            if (p.textContent !== sentence) p.textContent = sentence;
+            this.$("[data-stage]").setAttribute("aria-label", `From left to right: backend, proxy, the kernel’s send buffer, client. ${this.summary()}`);
+        }
+
+        /** The scrubber, over the ticks that have been. */
+        moment() {
+            const moment = this.$("[data-moment]");
+            moment.max = this.frames.length - 1;
+            moment.value = this.at;
+            moment.setAttribute("aria-valuetext", `tick ${this.at} of ${this.frames.length - 1}`);
+            this.$("[data-tick]").textContent = `tick ${this.at}`;
+        }
+
+        /** The page, chunk by chunk: in each, its bytes in the colors of where they are, and below it a sign. */
+        strip(state, verdict) {
+            const where = PLACES.flatMap(([place]) => state[place].map(([from, to]) => [from, to, place])).sort((a, b) => a[0] - b[0]);
+            const chunks = model.chunks(state);
             const stopped = verdict.kind === "broken" || verdict.kind === "cut off" ? verdict.chunk : -1;
             this.$$("[data-chunks] .cell").forEach((cell, i) => {
-                const { word, headless } = chunks[i];
-                cell.className = `cell ${names[word]} ${headless && word !== "missing" ? "headless" : ""} ${i === stopped ? "end" : ""}`;
-                cell.textContent = signs[word];
+                const start = i * CHUNK.wire;
+                const inside = where.filter(([from, to]) => from < start + CHUNK.wire && to > start);
+                const percent = (byte) => `${Math.max(0, Math.min(100, (100 * (byte - start)) / CHUNK.wire)).toFixed(1)}%`;
+                const stops = inside.map(([from, to, place]) => `var(--${place}) ${percent(from)} ${percent(to)}`);
+                const end = inside.length ? percent(inside.at(-1)[1]) : "0%";
+                const { word } = chunks[i];
+                cell.className = `cell ${word === "under way" ? "" : word} ${i === stopped ? "end" : ""}`;
+                cell.firstChild.style.background = inside.length ? `linear-gradient(90deg, ${stops.join(", ")}, transparent ${end})` : "none";
+                cell.lastChild.textContent = { ahead: "\u00a0", whole: "✓", damaged: "✕", missing: "–", "under way": inside.length ? SIGN[inside.at(-1)[2]].replace("✓", "…") : "\u00a0" }[word];
             });
             const count = (word) => chunks.filter((chunk) => chunk.word === word).length;
             const headless = chunks.filter((chunk) => chunk.headless).length;
             this.$("[data-chunks]").setAttribute("aria-label",
-                `${chunks.length} chunks: ${count("whole")} whole, ${count("damaged")} with bytes missing inside, ${count("missing")} missing altogether, ` +
-                `${count("under way")} under way, ${count("ahead")} not sent yet. ${plural(headless, "size line is", "size lines are")} lost.` +
+                `The page, chunk by chunk: ${chunks.length} chunks, ${count("whole")} whole, ${count("under way")} under way, ${count("ahead")} not sent yet` +
+                (this.early ? "." : `, ${count("damaged")} with bytes missing inside, ${count("missing")} missing altogether. ${plural(headless, "size line is", "size lines are")} lost.`) +
                 (stopped >= 0 ? ` The client stops at chunk ${stopped + 1}.` : ""));
-            this.$("[data-stage]").setAttribute("aria-label",
-                `Backend, proxy, the kernel’s send buffer and client, in a row. ${this.summary()}` +
-                (held ? " The backend has to wait." : "") + (frozen ? " The other clients are frozen." : ""));
+        }
 
-            // The controls show what is set, whoever set it.
+        /** The controls show what is set, whoever set it. */
+        set(config) {
             for (const input of this.$$("[data-set]")) {
                 const name = input.dataset.set;
                 input.value = config[name] / KIB;
-                const words = name === "kernel" ? kib(config[name]) : config[name] ? `${kib(config[name])} a tick` : "nothing";
-                this.$(`[data-out=${name}]`).textContent = words;
+                const size = `${number.format(config[name])} bytes`;
+                const words = name === "kernel" ? size : config[name] ? `${size} a tick` : "nothing";
+                this.$(`[data-out=${name}]`).textContent = name === "kernel" ? size : config[name] ? `${number.format(config[name])} a tick` : "nothing";
                 input.setAttribute("aria-valuetext", words);
             }
             this.$("[data-policy]").value = config.policy;
-        }
-
-        /** Fills a tank, oldest bytes at the bottom; a red line where bytes are missing between two others. */
-        fill(name, queue, capacity) {
-            const fill = this.$(`[data-fill=${name}]`);
-            const total = queue.reduce((sum, [from, to]) => sum + to - from, 0);
-            fill.style.height = `${Math.min(100, (100 * total) / capacity)}%`;
-            let below = 0;
-            const stops = queue.map(([from, to], i) => {
-                const start = (100 * below) / total;
-                below += to - from;
-                const seam = i > 0 ? `var(--l) ${start}% calc(${start}% + 3px), var(--c) calc(${start}% + 3px)` : `var(--c) 0%`;
-                return `${seam} ${(100 * below) / total}%`;
-            });
-            fill.style.background = queue.length > 1 ? `linear-gradient(to top, ${stops.join(", ")})` : "var(--c)";
         }
     }
 
@@ -567,8 +675,7 @@ summary { cursor: pointer; color: var(--soft); }
     function bring(sim, name) {
         if (!sim || !sim.load(name)) return false;
         sim.scrollIntoView({ block: "center", behavior: reduced() ? "auto" : "smooth" });
-        const button = [...sim.shadowRoot.querySelectorAll("[data-do]")].find((one) => !one.hidden);
-        button.focus({ preventScroll: true });
+        sim.shadowRoot.querySelector("[data-do=play]").focus({ preventScroll: true });
         return true;
     }
 

@@ -10,7 +10,7 @@ globalThis.BufferPresets = {
     "chapter-1": {
         "title": "Chapter 1: one at a time",
         "intro": "One client is served, at its own pace. The others are in the queue.",
-        "policy": "one", "backend": 24, "client": 12,
+        "policy": "one", "backend": 64, "client": 32,
         "scene": "a fast backend, a slow client",
         "proxy": "waits in write, and serves nobody else",
         "outcome": "every byte arrives; the next client waits in the queue until this one is done",
@@ -19,7 +19,7 @@ globalThis.BufferPresets = {
     "chapter-2": {
         "title": "Chapter 2: everyone at once",
         "intro": "One loop for everybody, and one client that does not read at all.",
-        "policy": "block", "backend": 24, "client": 0,
+        "policy": "block", "backend": 64, "client": 0,
         "scene": "a fast backend, a client that does not read",
         "proxy": "waits in write, inside the loop that serves everyone",
         "outcome": "no byte is lost; all other clients stand still until that one reads",
@@ -28,7 +28,7 @@ globalThis.BufferPresets = {
     "chapter-3": {
         "title": "Chapter 3: the dropped write",
         "intro": "The backend sends three times as fast as the client reads, and write does not wait.",
-        "policy": "drop", "backend": 24, "client": 8,
+        "policy": "drop", "backend": 64, "client": 20,
         "scene": "a fast backend, a slow client",
         "proxy": "does not wait, and forgets what write did not take",
         "outcome": "the buffer fills, and from then on bytes are lost",
@@ -37,7 +37,7 @@ globalThis.BufferPresets = {
     "chapter-4": {
         "title": "Chapter 4: an output buffer",
         "intro": "The same two speeds, and a proxy that keeps what the kernel does not take.",
-        "policy": "buffer", "backend": 24, "client": 8,
+        "policy": "buffer", "backend": 64, "client": 20,
         "scene": "a fast backend, a slow client",
         "proxy": "keeps the rest in a buffer of its own, and writes it when there is room",
         "outcome": "no byte is lost; the proxy's memory grows as long as the backend is faster",
@@ -46,7 +46,7 @@ globalThis.BufferPresets = {
     "backpressure": {
         "title": "Backpressure",
         "intro": "The same two speeds, and a proxy that stops reading when its memory is full to a mark.",
-        "policy": "hold", "backend": 24, "client": 8,
+        "policy": "hold", "backend": 64, "client": 20,
         "scene": "a fast backend, a slow client",
         "proxy": "stops reading from the backend until there is room again",
         "outcome": "no byte is lost, the memory stays small, and the backend is held back",
@@ -55,7 +55,7 @@ globalThis.BufferPresets = {
     "spill": {
         "title": "Spill to disk",
         "intro": "The same two speeds, and a proxy that keeps a little in memory and the rest in a file.",
-        "policy": "spill", "backend": 24, "client": 8,
+        "policy": "spill", "backend": 64, "client": 20, "memory": 256,
         "scene": "a fast backend, a slow client",
         "proxy": "puts what has no room into a file, and reads it back later",
         "outcome": "no byte is lost, the memory stays small, and the file grows instead",

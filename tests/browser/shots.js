@@ -13,16 +13,16 @@ const LOOKS = [
     ["phone", { width: 390, height: 844 }, "light"],
 ];
 
-/** Chapter 3 with its simulator, at a moment when much has happened. */
+/** Chapter 3 with its simulator, at a moment when much has happened. Little motion, so that nothing is on its way. */
 async function readme() {
-    const { context, close } = await start();
+    const { context, close } = await start({ reducedMotion: "reduce" });
     try {
         const page = await context.newPage();
         await prepare(page, "light");
-        await page.setViewportSize({ width: 1300, height: 1040 });
+        await page.setViewportSize({ width: 1300, height: 1010 });
         await page.goto(address("03-the-dropped-write.html"));
-        const ten = page.locator("buffer-sim [data-do=ten]");
-        for (let i = 0; i < 3; i += 1) await ten.click();
+        const step = page.locator("buffer-sim [data-do=step]");
+        for (let i = 0; i < 24; i += 1) await step.click();
         await page.locator("#play-with-it").evaluate((heading) => {
             heading.scrollIntoView();
             scrollBy(0, -70); // below the bar at the top
