@@ -186,14 +186,14 @@ test("no script stands in the way of the first paint", () => {
 test("a word of the glossary explains itself under the mouse and under the keyboard", async () => {
     const page = await open("02-everyone-at-once.html");
     const term = page.locator("a.term").first();
-    const isShown = () => term.evaluate((element) => getComputedStyle(element, "::after").visibility === "visible");
+    const isShown = () => term.evaluate((element) => getComputedStyle(element, "::after").display === "block");
     assert.equal(await isShown(), false);
     await term.hover();
-    await page.waitForFunction(() => getComputedStyle(document.querySelector("a.term"), "::after").visibility === "visible");
+    await page.waitForFunction(() => getComputedStyle(document.querySelector("a.term"), "::after").display === "block");
     await page.mouse.move(0, 0);
     await page.keyboard.press("Tab");
     await term.evaluate((element) => element.focus({ focusVisible: true }));
-    await page.waitForFunction(() => getComputedStyle(document.querySelector("a.term"), "::after").visibility === "visible");
+    await page.waitForFunction(() => getComputedStyle(document.querySelector("a.term"), "::after").display === "block");
     assert.ok((await term.getAttribute("aria-description")).length > 20);
     await page.close();
 });

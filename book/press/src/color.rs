@@ -9,12 +9,13 @@ use std::sync::LazyLock;
 use maud::{Markup, html};
 use regex::Regex;
 
-/// The pieces that get a color, each under the name of its class.
+/// The pieces that get a color, each under the name of its class: comment, string, meta (an attribute),
+/// keyword, literal, macro, type. The names are short because a page has thousands of them.
 static PIECE: LazyLock<Regex> = LazyLock::new(|| {
     let keywords = "as|async|await|break|const|continue|crate|dyn|else|enum|extern|fn|for|if|impl|in|let|loop|\
                     match|mod|move|mut|pub|ref|return|self|Self|static|struct|super|trait|type|unsafe|use|where|while";
     let pattern = format!(
-        r#"(?P<comment>//.*)|(?P<string>b?r?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])')|(?P<meta>#!?\[[^\]]*\])|(?-u:\b)(?:(?P<keyword>{keywords})|(?P<literal>true|false|[0-9][0-9a-z_]*)|(?P<built_in>[a-z_]+!)|(?P<type>[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*|u8|u16|u32|u64|usize|i32|i64|bool|str))(?-u:\b|$|)"#
+        r#"(?P<co>//.*)|(?P<st>b?r?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])')|(?P<me>#!?\[[^\]]*\])|(?-u:\b)(?:(?P<kw>{keywords})|(?P<li>true|false|[0-9][0-9a-z_]*)|(?P<ma>[a-z_]+!)|(?P<ty>[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*|u8|u16|u32|u64|usize|i32|i64|bool|str))(?-u:\b|$|)"#
     );
     Regex::new(&pattern).expect("a pattern")
 });
@@ -24,11 +25,11 @@ pub fn rust(line: &str) -> Markup {
     let mut done = 0;
     let mut after_fn = false;
     html! { @for found in PIECE.captures_iter(line) {
-        @let names = ["comment", "string", "meta", "keyword", "literal", "built_in", "type"];
+        @let names = ["co", "st", "me", "kw", "li", "ma", "ty"];
         @if let Some((name, part)) = names.iter().find_map(|name| Some((*name, found.name(name)?))) {
             (between(&line[done..part.start()], after_fn))
             @let () = { after_fn = part.as_str() == "fn"; done = part.end(); };
-            span class={ "hljs-" (name) } { (part.as_str()) }
+            span class=(name) { (part.as_str()) }
         }
     } (between(&line[done..], after_fn)) }
 }
@@ -41,7 +42,7 @@ fn between(text: &str, is_name: bool) -> Markup {
         None
     };
     match name {
-        Some(end) => html! { span.hljs-title { (text[..end]) } (text[end..]) },
+        Some(end) => html! { span.fu { (text[..end]) } (text[end..]) },
         None => html! { (text) },
     }
 }
@@ -55,17 +56,17 @@ mod tests {
         let html = rust("    let count = read(&mut client)?; // one, \"two\"").into_string();
         assert_eq!(
             html,
-            "    <span class=\"hljs-keyword\">let</span> count = read(&amp;<span class=\"hljs-keyword\">mut</span> client)?; \
-             <span class=\"hljs-comment\">// one, &quot;two&quot;</span>"
+            "    <span class=\"kw\">let</span> count = read(&amp;<span class=\"kw\">mut</span> client)?; \
+             <span class=\"co\">// one, &quot;two&quot;</span>"
         );
         let html =
             rust("fn serve(block: &[u8]) -> Result<()> { println!(\"a // b\") }").into_string();
         for part in [
-            "<span class=\"hljs-title\"> serve</span>",
-            "<span class=\"hljs-type\">u8</span>",
-            "<span class=\"hljs-type\">Result</span>",
-            "<span class=\"hljs-built_in\">println!</span>",
-            "<span class=\"hljs-string\">&quot;a // b&quot;</span>",
+            "<span class=\"fu\"> serve</span>",
+            "<span class=\"ty\">u8</span>",
+            "<span class=\"ty\">Result</span>",
+            "<span class=\"ma\">println!</span>",
+            "<span class=\"st\">&quot;a // b&quot;</span>",
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
         }

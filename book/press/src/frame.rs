@@ -205,7 +205,7 @@ fn with_terms(markdown: &str, meanings: &BTreeMap<String, Meaning>) -> String {
     for (range, Meaning { id, says }) in marks.into_iter().rev() {
         let href = format!("{}#{id}", GLOSSARY.replace(".md", ".html"));
         let word = &markdown[range.clone()];
-        let link = html! { a.term href=(href) data-says=(says) aria-description=(says) { (word) } };
+        let link = html! { a.term href=(href) aria-description=(says) { (word) } };
         page.replace_range(range, &link.into_string());
     }
     page
@@ -266,7 +266,7 @@ mod tests {
             "A batch, two batches, a batch. `a window`, [a view](x), two views.",
             &meanings(),
         );
-        let link = "<a class=\"term\" href=\"appendix-glossary.html#term-batch\" data-says=\"The events of one call.\"";
+        let link = "<a class=\"term\" href=\"appendix-glossary.html#term-batch\" aria-description=\"The events of one call.\"";
         assert_eq!(page.matches(link).count(), 1, "{page}");
         assert!(page.starts_with("A <a class"), "{page}");
         assert_eq!(page.matches("#term-window").count(), 1, "{page}");

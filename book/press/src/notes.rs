@@ -33,12 +33,15 @@ pub fn read(notes: &str, listing: &str) -> Result<Vec<Note>, String> {
 /// The listing, line by line: a telephone breaks long ones, and begins the rest further in. A mark has its
 /// number in an attribute, so that who copies the code does not copy it.
 pub fn marked(listing: &str, notes: &[Note], colored: impl Fn(&str) -> Markup) -> Markup {
+    /// How much further in, and the sum for most lines, which the style sheet knows.
     const FURTHER: usize = 4;
+    const MOST: usize = 8;
     html! { @for (at, line) in listing.split('\n').enumerate() {
-        @let hang = format!("--hang:{}", line.len() - line.trim_start().len() + FURTHER);
+        @let hang = line.len() - line.trim_start().len() + FURTHER;
+        @let hang = (hang != MOST).then(|| format!("--h:{hang}"));
         @match notes.iter().position(|note| note.line == at) {
-            Some(number) => span.row.marked style=(hang) data-note=(number + 1) { (colored(line)) "\n" },
-            None => span.row style=(hang) { (colored(line)) "\n" },
+            Some(number) => span.row.marked style=[hang] data-note=(number + 1) { (colored(line)) "\n" },
+            None => span.row style=[hang] { (colored(line)) "\n" },
         }
     } }
 }
@@ -54,7 +57,7 @@ mod tests {
         let html = marked("a\nb()\nc", &notes, |line| html! { (line) }).into_string();
         assert!(
             html.starts_with(
-                "<span class=\"row\" style=\"--hang:4\">a
+                "<span class=\"row\" style=\"--h:4\">a
 </span>"
             ),
             "{html}"

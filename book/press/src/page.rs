@@ -320,23 +320,17 @@ impl Expander<'_> {
 
     fn diff_figure(&mut self, bar: Markup, lines: &[DiffLine], caption: &str) -> Markup {
         let id = self.id("diff");
-        let words = |at: usize| {
-            let pieces = diff::words(lines, at);
-            // Only its first piece shows that a line is a comment.
-            let whole: String = pieces.iter().map(|(_, text)| text.as_str()).collect();
-            let is_comment = whole.trim_start().starts_with("//");
-            let colored = |text: &str| match is_comment {
-                true => html! { span.hljs-comment { (text) } },
-                false => color::rust(text),
-            };
-            html! { @for (is_new, text) in &pieces {
-                @if *is_new { mark { (colored(text)) } } @else { (colored(text)) }
-            } }
+        let words = |at: usize, text: &str| match text.trim_start().starts_with("//") {
+            // Prose is read as a whole.
+            true => color::rust(text),
+            false => html! { @for (is_new, text) in diff::words(lines, at) {
+                @if is_new { mark { (color::rust(&text)) } } @else { (color::rust(&text)) }
+            } },
         };
         let code = html! { @for (at, line) in lines.iter().enumerate() { @match line {
-            DiffLine::Same(text) => span.diff-line.diff-ctx { span.diff-sign { " " } (color::rust(text)) "\n" },
-            DiffLine::Added(_) => ins.diff-line.diff-add { span.diff-sign { "+" } (words(at)) "\n" },
-            DiffLine::Removed(_) => del.diff-line.diff-del { span.diff-sign { "-" } (words(at)) "\n" },
+            DiffLine::Same(text) => span.diff-line { span.diff-sign { " " } (color::rust(text)) "\n" },
+            DiffLine::Added(text) => ins.diff-line.diff-add { span.diff-sign { "+" } (words(at, text)) "\n" },
+            DiffLine::Removed(text) => del.diff-line.diff-del { span.diff-sign { "-" } (words(at, text)) "\n" },
             DiffLine::Fold(words) => span.diff-line.diff-fold { (words) "\n" },
         } } };
         self.code(&id, "language-rust", bar, code, caption)

@@ -86,7 +86,7 @@ pub fn lines(transcript: &Transcript) -> Markup {
     html! { @for line in transcript.lines() { @match line {
         TerminalLine::Typed(text) => {
             @let () = from_lab = text.starts_with("cargo lab ");
-            span.line style="--hang:4" { span.prompt { "$ " } span.typed { (text) } "\n" }
+            span.line style="--h:4" { span.prompt { "$ " } span.typed { (text) } "\n" }
         },
         TerminalLine::More(text) => span.line { span.typed { (text) } "\n" },
         TerminalLine::Printed(text) if from_lab => (from_the_lab(text)),
@@ -127,7 +127,7 @@ fn from_the_lab(text: &str) -> Markup {
     // Where the words begin behind a time; else two columns further in than the line.
     let hang = if is_timed { 11 } else { indent + 2 };
     let mut done = 0;
-    html! { span.line style={ "--hang:" (hang) } {
+    html! { span.line style={ "--h:" (hang) } {
         @for found in MARKED.captures_iter(text) {
             @if let Some((range, class)) = mark(&found) {
                 (text[done..range.start])

@@ -38,8 +38,8 @@ fn a_book_is_built_and_nothing_is_wrong_with_it() {
     let start = fs::read_to_string(pages.join("start.html")).unwrap();
     for part in [
         "<figure class=\"listing\" id=\"listing-start-1\">",
-        "<code class=\"language-rust\"><span class=\"row\" style=\"--hang:4\"><span class=\"hljs-keyword\">fn</span><span class=\"hljs-title\"> main</span>() {\n</span>",
-        "<span class=\"hljs-comment\">// A comment: a &lt; b.</span>\n</span>",
+        "<code class=\"language-rust\"><span class=\"row\" style=\"--h:4\"><span class=\"kw\">fn</span><span class=\"fu\"> main</span>() {\n</span>",
+        "<span class=\"co\">// A comment: a &lt; b.</span>\n</span>",
         "<span class=\"badge badge-loses\">loses bytes</span>, after two.",
         "aria-labelledby=\"figure-start-1-title\"><title id=\"figure-start-1-title\">A line</title>",
         "<ins class=\"diff-line diff-add\"><span class=\"diff-sign\">+</span>    go();\n</ins>",
