@@ -109,7 +109,11 @@ fn still(node: Node, number: Option<u32>) -> Vec<Node> {
         "a" if element.attribute("href").is_some_and(|to| to.contains("#sim=")) => {
             return element.children;
         }
-        "pre" => in_lines(&mut element),
+        "pre" => {
+            in_lines(&mut element);
+            keep_together(&mut element);
+        }
+        "figure" => keep_together(&mut element),
         // A browser knows SVG by its name; XML does not.
         "svg" => element.set("xmlns", "http://www.w3.org/2000/svg"),
         "h1" => {
@@ -144,6 +148,16 @@ fn in_lines(pre: &mut Element) {
     }
     lines.extend((!line.children.is_empty()).then_some(line));
     code.children = lines.into_iter().map(Node::Element).collect();
+}
+
+/// Marks code so short that no page should end in it.
+fn keep_together(element: &mut Element) {
+    const SHORT: usize = 12;
+    let is_line = |it: &&Element| it.is("line") || it.is("diff-line");
+    if (1..=SHORT).contains(&element.all().into_iter().filter(is_line).count()) {
+        let class = format!("{} short-code", element.attribute("class").unwrap_or(""));
+        element.set("class", class.trim());
+    }
 }
 
 /// Cuts a text behind the end of each of its lines.

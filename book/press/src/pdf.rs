@@ -79,7 +79,9 @@ fn finish(project: &Project, about: &About, mut pdf: Document, to: &Path) -> Res
     }
     let info = pdf.add_object(info);
     pdf.trailer.set("Info", info);
-    let small = SaveOptions::builder().use_object_streams(true).use_xref_streams(true).build();
+    let small = SaveOptions::builder().use_object_streams(true).use_xref_streams(true);
+    let small = small.compression_level(9).build();
+    pdf.compress();
     let mut bytes = Vec::new();
     pdf.save_with_options(&mut bytes, small).context("writing the PDF")?;
     fs::write(to, bytes).with_context(|| format!("writing {}", to.display()))
@@ -182,11 +184,11 @@ fn contents(chapters: &[Chapter], numbers: &Numbers) -> Markup {
         @for (at, headings) in headings.iter().enumerate() {
             @if let Some(part) = beginning(chapters, at) { p.part { (part) } }
             @if let Some(((id, _), sections)) = headings.split_first() {
-                div.chapter {
+                div.of-chapter {
                     (entry(id, &chapters[at].title))
-                    ul { @for (id, title) in sections.iter().filter(|it| !twice.contains(&it.1)) {
-                        li { (entry(id, title)) }
-                    } }
+                    @for (id, title) in sections.iter().filter(|it| !twice.contains(&it.1)) {
+                        div.of-section { (entry(id, title)) }
+                    }
                 }
             }
         }
