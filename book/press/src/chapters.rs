@@ -4,7 +4,7 @@
 //! its chapter, with a link there and one back, so that nobody reads it by accident. Everything else is opened
 //! where it is.
 
-use std::mem::{replace, take};
+use std::mem::take;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -129,34 +129,45 @@ fn still(node: Node, number: Option<u32>) -> Vec<Node> {
     vec![Node::Element(element)]
 }
 
-/// Puts each line of code into an element of its own, so that what does not fit goes on in the next line with
-/// an indent. A diff has such elements already.
+/// Puts each line of code into an element of its own, so that what does not fit goes on in the next line, further
+/// in. A diff has such elements already.
 fn in_lines(pre: &mut Element) {
     let Some(code) = pre.first_mut("code") else { return };
-    let is_diff = |node: &Node| node.element().is_some_and(|it| it.is("diff-line"));
-    if code.children.iter().any(is_diff) {
-        return;
+    if !code.children.iter().any(|node| node.element().is_some_and(is_line)) {
+        let mut line = vec![];
+        for node in take(&mut code.children).into_iter().flat_map(cut) {
+            let is_end = node.text().ends_with('\n');
+            line.push(node);
+            if is_end {
+                code.children.push(Node::Element(Element::new("span", "line", take(&mut line))));
+            }
+        }
+        let last = (!line.is_empty()).then(|| Element::new("span", "line", line));
+        code.children.extend(last.map(Node::Element));
     }
-    let mut lines: Vec<Element> = Vec::new();
-    let mut line = Element::new("span", "line", vec![]);
-    for node in take(&mut code.children).into_iter().flat_map(cut) {
-        let is_end = node.text().ends_with('\n');
-        line.children.push(node);
-        if is_end {
-            lines.push(replace(&mut line, Element::new("span", "line", vec![])));
+    for line in code.children.iter_mut().filter_map(Node::element_mut).filter(|it| is_line(it)) {
+        // Behind the sign, if it is a diff's.
+        let text = line.text();
+        let text = text.get(usize::from(line.is("diff-line"))..).unwrap_or("");
+        let depth = (text.len() - text.trim_start_matches(' ').len()) / 4;
+        if depth > 0 && !line.is("diff-fold") {
+            line.add_class(&format!("in-{}", depth.min(DEEPEST)));
         }
     }
-    lines.extend((!line.children.is_empty()).then_some(line));
-    code.children = lines.into_iter().map(Node::Element).collect();
+}
+
+/// How far in a line may go on. On a telephone there is room for about forty characters.
+const DEEPEST: usize = 3;
+
+fn is_line(element: &Element) -> bool {
+    element.is("line") || element.is("diff-line")
 }
 
 /// Marks code so short that no page should end in it.
 fn keep_together(element: &mut Element) {
     const SHORT: usize = 12;
-    let is_line = |it: &&Element| it.is("line") || it.is("diff-line");
-    if (1..=SHORT).contains(&element.all().into_iter().filter(is_line).count()) {
-        let class = format!("{} short-code", element.attribute("class").unwrap_or(""));
-        element.set("class", class.trim());
+    if (1..=SHORT).contains(&element.all().into_iter().filter(|it| is_line(it)).count()) {
+        element.add_class("short-code");
     }
 }
 

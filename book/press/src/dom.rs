@@ -105,6 +105,12 @@ impl Element {
         self.attribute("class").is_some_and(|all| all.split_whitespace().any(|one| one == class))
     }
 
+    /// Gives it one class more.
+    pub fn add_class(&mut self, class: &str) {
+        let all = format!("{} {class}", self.attribute("class").unwrap_or(""));
+        self.set("class", all.trim());
+    }
+
     /// The level of a heading: 2 for `h2`.
     pub fn level(&self) -> Option<u32> {
         let level = self.name.strip_prefix('h')?.parse().ok()?;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -36,21 +36,23 @@ struct Part {
 pub fn write(project: &Project, pages: &Path, destination: &Path) -> Result<()> {
     let about = About::read(project)?;
     let chapters = chapters::of_pages(project, pages)?;
-    let mut parts = vec![cover(project, &about)?];
-    let style = project.read("book/theme/epub.css").unwrap_or_default();
-    parts.push(part("epub.css", "text/css", "", style));
-    for font in files(&project.root().join("book/theme/fonts"), ".woff2") {
-        let bytes = fs::read(project.root().join("book/theme/fonts").join(&font))?;
+    let style = project.read("book/theme/epub.css").map_err(Error::msg)?;
+    let mut parts = vec![part("epub.css", "text/css", "", style)];
+    let fonts = project.root().join("book/theme/fonts");
+    for font in files(&fonts, ".woff2") {
+        let bytes = fs::read(fonts.join(&font)).context("reading the fonts")?;
         parts.push(part(&format!("fonts/{}", font.display()), "font/woff2", "", bytes));
     }
-    let first = cover_page(&about, &parts[0].path);
-    parts.push(part("cover.xhtml", XHTML, "", page(&about, &about.title, "cover", first)));
-    let contents = page(&about, "Contents", "contents", nav(&chapters));
+    let cover = cover(project, &about)?;
+    let contents = page(&about, "Contents", "contents", nav(&chapters, cover.is_some()));
+    if let Some(cover) = cover {
+        let first = page(&about, &about.title, "cover", cover_page(&about, &cover.path));
+        parts.extend([cover, part("cover.xhtml", XHTML, "", first)]);
+    }
     parts.push(part("contents.xhtml", XHTML, "nav", contents));
     for chapter in &chapters {
-        let has_picture = chapter.content.first("svg").is_some();
         let text = page(&about, &chapter.title, "chapter", body(chapter));
-        let properties = if has_picture { "svg" } else { "" };
+        let properties = if chapter.content.first("svg").is_some() { "svg" } else { "" };
         parts.push(part(&format!("{}.xhtml", chapter.name), XHTML, properties, text));
     }
     let list = list(project, &about, &parts);
@@ -68,17 +70,18 @@ fn part(
     Part { path: path.into(), kind, properties, bytes: bytes.into() }
 }
 
-/// The cover as a picture: of pixels where Chromium can draw it, because few e-readers show another.
-fn cover(project: &Project, about: &About) -> Result<Part> {
-    let svg = project.read("book/src/figures/cover.svg").unwrap_or_default();
-    let Some(chromium) = chromium::find().filter(|_| !svg.is_empty()) else {
-        return Ok(part("cover.svg", "image/svg+xml", "cover-image", svg));
+/// The cover as a picture, if the book has one: of pixels where Chromium can draw it, because few e-readers
+/// show another.
+fn cover(project: &Project, about: &About) -> Result<Option<Part>> {
+    let Ok(svg) = project.read("book/src/figures/cover.svg") else { return Ok(None) };
+    let Some(chromium) = chromium::find() else {
+        return Ok(Some(part("cover.svg", "image/svg+xml", "cover-image", svg)));
     };
     let directory = tempfile::tempdir().context("creating a directory for the cover")?;
     let [page, png] = ["cover.html", "cover.png"].map(|name| directory.path().join(name));
     fs::write(&page, pdf::cover_page(project, about, &svg)?)?;
     chromium.picture(&page, &png, COVER)?;
-    Ok(part("cover.png", "image/png", "cover-image", fs::read(&png)?))
+    Ok(Some(part("cover.png", "image/png", "cover-image", fs::read(&png)?)))
 }
 
 fn cover_page(about: &About, picture: &str) -> Markup {
@@ -113,7 +116,7 @@ fn body(chapter: &Chapter) -> Markup {
     content.rewrite(&mut |mut node| {
         if let Node::Element(element) = &mut node {
             follow(element);
-            // A telephone's screen is scrolled, an e-reader's page is not.
+            // What is reached with the keyboard in order to be scrolled: an e-reader has pages.
             element.attributes.retain(|(name, _)| name != "tabindex");
         }
         vec![node]
@@ -134,7 +137,7 @@ fn follow(element: &mut Element) {
 }
 
 /// The table of contents, by parts.
-fn nav(chapters: &[Chapter]) -> Markup {
+fn nav(chapters: &[Chapter], has_cover: bool) -> Markup {
     let entry = |chapter: &Chapter| {
         html! { li { a href=(format!("{}.xhtml", chapter.name)) { (chapter.title) } } }
     };
@@ -151,7 +154,7 @@ fn nav(chapters: &[Chapter]) -> Markup {
         nav #landmarks epub:type="landmarks" hidden="hidden" {
             h2 { "Landmarks" }
             ol {
-                li { a epub:type="cover" href="cover.xhtml" { "Cover" } }
+                @if has_cover { li { a epub:type="cover" href="cover.xhtml" { "Cover" } } }
                 li { a epub:type="toc" href="contents.xhtml" { "Contents" } }
                 @if let Some(first) = chapters.first() {
                     li { a epub:type="bodymatter" href=(format!("{}.xhtml", first.name)) { "Start" } }

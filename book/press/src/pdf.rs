@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use lopdf::{Dictionary, Document, Object, ObjectId, SaveOptions, StringFormat};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -32,7 +32,7 @@ pub fn write(project: &Project, chromium: &Chromium, pages: &Path, to: &Path) ->
     let print = dom::parse(&output::read(&pages.join("print.html"))?);
     let chapters = chapters::of_print(project, &print)?;
     let cover = project.read("book/src/figures/cover.svg").unwrap_or_default();
-    let sheet = project.read(SHEET).unwrap_or_default();
+    let sheet = project.read(SHEET).map_err(Error::msg)?;
     // Among the pages, for the sake of their style sheets and fonts.
     let [page, printed] = ["paper.html", "paper.pdf"].map(|name| pages.join(name));
     let mut numbers = Numbers::new();
@@ -210,7 +210,7 @@ fn headings(chapter: &Chapter) -> Vec<(String, String)> {
 
 /// A page that is all cover, for a picture of it.
 pub fn cover_page(project: &Project, about: &About, svg: &str) -> Result<String> {
-    let sheet = project.read(SHEET).unwrap_or_default();
+    let sheet = project.read(SHEET).map_err(Error::msg)?;
     let page = html! {
         (DOCTYPE)
         html.cover-only lang=(about.language) {
