@@ -17,7 +17,11 @@ const TOOLS: &[(&str, &str)] = &[
     ),
     ("curl", "curl --version"),
     // Debian installs an archive of Java's that only some kernels start by itself.
-    ("epubcheck", "epubcheck --version || java -jar \"$(command -v epubcheck)\" --version"),
+    (
+        "epubcheck",
+        "{ epubcheck --version || java -jar \"$(command -v epubcheck)\" --version; } 2>&1 \
+            | grep EPUBCheck",
+    ),
     ("pdftotext", "pdftotext -v 2>&1"),
     ("ps", "ps --version"),
     ("python3", "python3 -m http.server --help | grep -q protocol && python3 --version"),

@@ -155,9 +155,10 @@ fn the_epub_has_every_page_and_all_that_is_shown_on_it() {
     let files = made(project, dir.path());
     let (pages, _) = check::summary(project);
     assert!(pages.len() > 20);
+    let (contents, _) = files["book/contents.xhtml"].split_once("</nav>").unwrap();
     for name in &pages {
         let page = name.replace(".md", ".xhtml");
-        assert!(files["book/contents.xhtml"].contains(&format!("href=\"{page}\"")), "{page}");
+        assert!(contents.contains(&format!("href=\"{page}\"")), "{page} is not in the contents");
         let text = text_of(&xml(&files[&format!("book/{page}")]));
         for (what, shown) in shown_on(project, name) {
             assert!(text.contains(&shown), "{page} lacks this of {what}:\n{shown}");
@@ -195,7 +196,8 @@ fn epubcheck_finds_nothing() {
     let (project, dir) = &*BOOK;
     let epub = dir.path().join("checked.epub");
     epub::write(project, &dir.path().join("pages"), &epub).unwrap();
-    let check = "if epubcheck --version >/dev/null 2>&1; then epubcheck --failonwarnings \"$1\"
+    let check = "if epubcheck --version 2>&1 | grep -q EPUBCheck
+        then epubcheck --failonwarnings \"$1\"
         else java -jar \"$(command -v epubcheck)\" --failonwarnings \"$1\"; fi 2>&1";
     let output = Command::new("sh").args(["-c", check, "sh"]).arg(&epub).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
