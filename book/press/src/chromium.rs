@@ -1,6 +1,7 @@
 //! Chromium, which prints pages and takes pictures of them. It is not part of the project and may be missing.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,14 +24,14 @@ pub const MISSING: &str = "Chromium is missing, which prints the book: install c
 #[derive(Clone, Debug)]
 pub struct Chromium(PathBuf);
 
-/// Looks for the program that the variable CHROMIUM names, then for the usual names in PATH.
+/// Looks for the program that the variable CHROMIUM names, or for one of the usual names, in PATH.
 pub fn find() -> Option<Chromium> {
-    if let Some(named) = env::var_os("CHROMIUM").filter(|named| !named.is_empty()) {
-        return Some(PathBuf::from(named)).filter(|file| file.is_file()).map(Chromium);
-    }
+    let named = env::var_os("CHROMIUM").filter(|named| !named.is_empty());
+    let names = named.map_or(NAMES.map(OsString::from).to_vec(), |named| vec![named]);
     let path = env::var_os("PATH")?;
-    let in_path = |name| env::split_paths(&path).map(move |place| place.join(name));
-    NAMES.into_iter().flat_map(in_path).find(|file| file.is_file()).map(Chromium)
+    // A name with a slash stays as it is, wherever it is looked for.
+    let in_path = |name| env::split_paths(&path).map(move |place| place.join(&name));
+    names.into_iter().flat_map(in_path).find(|file| file.is_file()).map(Chromium)
 }
 
 impl Chromium {
@@ -48,7 +49,9 @@ impl Chromium {
     }
 
     fn run(&self, page: &Path, result: &Path, arguments: &[&str]) -> Result<()> {
-        let directory = tempfile::tempdir().context("creating a directory for Chromium")?;
+        // Beside the result, because some distributions let Chromium see only its user's files.
+        let place = result.parent().context("a directory to write into")?;
+        let directory = tempfile::tempdir_in(place).context("creating a directory for Chromium")?;
         let notes = directory.path().join("notes");
         let mut command = Command::new(&self.0);
         command.args(["--headless=new", "--disable-gpu", "--no-first-run", "--disable-sync"]);
@@ -66,8 +69,8 @@ impl Chromium {
         // It may also fail with status 0.
         if !status.success() || !result.is_file() {
             let said = fs::read_to_string(&notes).unwrap_or_default();
-            let last = said.lines().last().unwrap_or("and it does not say why");
-            bail!("{name} made no {} ({status}): {last}", result.display());
+            let last = said.lines().last().unwrap_or("it does not say why");
+            bail!("{name} has printed nothing ({status}): {last}");
         }
         Ok(())
     }

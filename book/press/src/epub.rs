@@ -43,7 +43,7 @@ pub fn write(project: &Project, pages: &Path, destination: &Path) -> Result<()> 
         let bytes = fs::read(fonts.join(&font)).context("reading the fonts")?;
         parts.push(part(&format!("fonts/{}", font.display()), "font/woff2", "", bytes));
     }
-    let cover = cover(project, &about)?;
+    let cover = cover(project, &about, pages)?;
     let contents = page(&about, "Contents", "contents", nav(&chapters, cover.is_some()));
     if let Some(cover) = cover {
         let first = page(&about, &about.title, "cover", cover_page(&about, &cover.path));
@@ -59,6 +59,17 @@ pub fn write(project: &Project, pages: &Path, destination: &Path) -> Result<()> 
     pack(destination, &parts, &list).with_context(|| format!("writing {}", destination.display()))
 }
 
+/// What a reader who does not see the pages can expect.
+const ACCESS: [(&str, &str); 7] = [
+    ("accessMode", "textual"),
+    ("accessMode", "visual"),
+    ("accessModeSufficient", "textual"),
+    ("accessibilityFeature", "structuralNavigation"),
+    ("accessibilityFeature", "alternativeText"),
+    ("accessibilityHazard", "none"),
+    ("accessibilitySummary", "Every picture has a text that says what it shows."),
+];
+
 const XHTML: &str = "application/xhtml+xml";
 
 fn part(
@@ -71,17 +82,17 @@ fn part(
 }
 
 /// The cover as a picture, if the book has one: of pixels where Chromium can draw it, because few e-readers
-/// show another.
-fn cover(project: &Project, about: &About) -> Result<Option<Part>> {
+/// show another. One that fails at it is as good as none.
+fn cover(project: &Project, about: &About, pages: &Path) -> Result<Option<Part>> {
     let Ok(svg) = project.read("book/src/figures/cover.svg") else { return Ok(None) };
-    let Some(chromium) = chromium::find() else {
-        return Ok(Some(part("cover.svg", "image/svg+xml", "cover-image", svg)));
-    };
-    let directory = tempfile::tempdir().context("creating a directory for the cover")?;
-    let [page, png] = ["cover.html", "cover.png"].map(|name| directory.path().join(name));
-    fs::write(&page, pdf::cover_page(project, about, &svg)?)?;
-    chromium.picture(&page, &png, COVER)?;
-    Ok(Some(part("cover.png", "image/png", "cover-image", fs::read(&png)?)))
+    let [page, png] = ["cover.html", "cover.png"].map(|name| pages.join(name));
+    let html = pdf::cover_page(project, about, &svg)?;
+    fs::write(&page, html).with_context(|| format!("writing {}", page.display()))?;
+    let drawn = chromium::find().is_some_and(|it| it.picture(&page, &png, COVER).is_ok());
+    Ok(Some(match drawn {
+        true => part("cover.png", "image/png", "cover-image", fs::read(&png)?),
+        false => part("cover.svg", "image/svg+xml", "cover-image", svg),
+    }))
 }
 
 fn cover_page(about: &About, picture: &str) -> Markup {
@@ -179,6 +190,9 @@ fn list(project: &Project, about: &About, parts: &[Part]) -> String {
                 @if !about.description.is_empty() { dc:description { (about.description) } }
                 dc:date { (modified.split('T').next().unwrap_or("")) }
                 meta property="dcterms:modified" { (modified) }
+                @for (property, value) in ACCESS {
+                    meta property=(format!("schema:{property}")) { (value) }
+                }
             }
             manifest { @for part in parts {
                 item id=(id(part)) href=(part.path) media-type=(part.kind)

@@ -104,12 +104,12 @@ fn bind(
     write: impl FnOnce(&Path, &Path) -> Result<()>,
 ) -> Result<bool> {
     let target = project.root().join("target");
-    let pages = tempfile::tempdir().context("creating a directory for the pages")?;
+    fs::create_dir_all(&target).with_context(|| format!("creating {}", target.display()))?;
+    let pages = tempfile::tempdir_in(&target).context("creating a directory for the pages")?;
     let pages = pages.path().join("pages");
     let wrong = complain(&binding::build(project, &pages)?);
     let name = About::read(project)?.file_name();
     let file = target.join(name).with_extension(ending);
-    fs::create_dir_all(&target).with_context(|| format!("creating {}", target.display()))?;
     write(&pages, &file)?;
     say(&format!("The book is in {}", file.display()));
     Ok(wrong == 0)
