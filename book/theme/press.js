@@ -17,6 +17,19 @@
         opened = [];
     });
 
+    // Paper is white, so it gets the colors of the light theme, whatever is on the screen.
+    const page = document.documentElement.classList;
+    const others = ["rust", "coal", "navy", "ayu"];
+    let theme;
+    addEventListener("beforeprint", () => {
+        theme = others.find((name) => page.contains(name));
+        if (theme) page.replace(theme, "light");
+    });
+    addEventListener("afterprint", () => {
+        if (theme) page.replace("light", theme);
+        theme = undefined;
+    });
+
     // mdBook's button for the sidebar is a label, which no key reaches. Make it the button that it looks like.
     const toggle = document.getElementById("mdbook-sidebar-toggle");
     if (toggle && toggle.localName === "label") {

@@ -9,7 +9,20 @@ const ATTACH: &str = "strace -p";
 
 /// What a tool is called, and a command that prints its version where the tool can do its work.
 const TOOLS: &[(&str, &str)] = &[
+    // As the press looks for it.
+    (
+        "chromium",
+        "for name in ${CHROMIUM:-chromium chromium-browser google-chrome google-chrome-stable}; do \
+            $name --version && exit; done; exit 1",
+    ),
     ("curl", "curl --version"),
+    // Debian installs an archive of Java's that only some kernels start by itself.
+    (
+        "epubcheck",
+        "{ epubcheck --version || java -jar \"$(command -v epubcheck)\" --version; } 2>&1 \
+            | grep EPUBCheck",
+    ),
+    ("pdftotext", "pdftotext -v 2>&1"),
     ("ps", "ps --version"),
     ("python3", "python3 -m http.server --help | grep -q protocol && python3 --version"),
     ("ss", "ss --version"),

@@ -26,9 +26,21 @@ pub mod tree;
 pub mod verdicts;
 
 #[cfg(feature = "book")]
+pub mod about;
+#[cfg(feature = "book")]
 pub mod binding;
 #[cfg(feature = "book")]
+pub mod chapters;
+#[cfg(feature = "book")]
+pub mod chromium;
+#[cfg(feature = "book")]
+pub mod dom;
+#[cfg(feature = "book")]
+pub mod epub;
+#[cfg(feature = "book")]
 pub mod output;
+#[cfg(feature = "book")]
+pub mod pdf;
 #[cfg(feature = "book")]
 pub mod serve;
 

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fmt::Display;
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,8 +10,9 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use press::about::About;
 use press::output::Output;
-use press::{Project, binding, check, serve};
+use press::{Project, binding, check, chromium, epub, pdf, serve};
 
 /// Builds the book and serves it on 127.0.0.1, up to date with every change.
 #[derive(Parser)]
@@ -30,6 +32,10 @@ struct Arguments {
 enum Task {
     /// Builds the pages into target/book. They need no server.
     Build,
+    /// Makes the book for e-readers, an EPUB, in target.
+    Epub,
+    /// Makes the book for paper, a PDF, in target. Chromium prints it.
+    Pdf,
     /// Names everything that is wrong with the book: one line each.
     Check,
     /// Lists the links that lead out of the book, and where they are. Follows none.
@@ -50,6 +56,8 @@ fn main() -> ExitCode {
     let good = match arguments.task {
         None => read(&project, &pages, arguments.port, arguments.open),
         Some(Task::Build) => build(&project, &pages),
+        Some(Task::Epub) => epub(&project),
+        Some(Task::Pdf) => pdf(&project),
         Some(Task::Check) => examine(&project),
         Some(Task::Links) => links(&project, &pages),
         Some(Task::Preprocess { question }) if !question.is_empty() => Ok(true),
@@ -76,6 +84,34 @@ fn build(project: &Project, pages: &Path) -> Result<bool> {
     let wrong = complain(&binding::build(project, pages)?);
     say(&format!("The book is in {}", pages.join("index.html").display()));
     // The pages are written all the same, with each fault marked where it is.
+    Ok(wrong == 0)
+}
+
+fn epub(project: &Project) -> Result<bool> {
+    bind(project, "epub", |pages, file| epub::write(project, pages, file))
+}
+
+fn pdf(project: &Project) -> Result<bool> {
+    let chromium = chromium::find().context(chromium::MISSING)?;
+    bind(project, "pdf", |pages, file| pdf::write(project, &chromium, pages, file))
+}
+
+/// Makes a file from fresh pages, which are not kept. The file is beside the pages of `cargo book build`, which
+/// each build replaces with all that is among them.
+fn bind(
+    project: &Project,
+    ending: &str,
+    write: impl FnOnce(&Path, &Path) -> Result<()>,
+) -> Result<bool> {
+    let target = project.root().join("target");
+    fs::create_dir_all(&target).with_context(|| format!("creating {}", target.display()))?;
+    let pages = tempfile::tempdir_in(&target).context("creating a directory for the pages")?;
+    let pages = pages.path().join("pages");
+    let wrong = complain(&binding::build(project, &pages)?);
+    let name = About::read(project)?.file_name();
+    let file = target.join(name).with_extension(ending);
+    write(&pages, &file)?;
+    say(&format!("The book is in {}", file.display()));
     Ok(wrong == 0)
 }
 

@@ -159,11 +159,12 @@ impl Finished {
 }
 
 /// Whether a link leaves the book.
-fn is_external(url: &str) -> bool {
+pub(crate) fn is_external(url: &str) -> bool {
     let file = url.split(['/', '#']).next().unwrap_or("");
     url.starts_with("//") || file.contains(':')
 }
 
-fn read(file: &Path) -> Result<String> {
+/// The text of a file; an error names it.
+pub(crate) fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
 }

@@ -172,7 +172,8 @@ fn strip(text: &str) -> Markup {
         '▒' => "partly",
         _ => "never",
     };
-    html! { span.line.strip { @for (char, count) in runs {
+    let indent = &text[..text.len() - text.trim_start().len()];
+    html! { span.line.strip { (indent) @for (char, count) in runs {
         span class=(class(char)) style={ "flex:" (count) } { (char.to_string().repeat(count)) }
     } "\n" } }
 }
