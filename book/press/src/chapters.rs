@@ -167,7 +167,9 @@ fn in_lines(pre: &mut Element) {
 const DEEPEST: usize = 3;
 
 fn is_line(element: &Element) -> bool {
-    ["line", "row", "diff-line"].iter().any(|class| element.is(class))
+    // A line of a listing has no class, because a page has so many of them.
+    let is_plain = element.name == "span" && element.attribute("class").is_none();
+    is_plain || ["line", "marked", "diff-line"].iter().any(|class| element.is(class))
 }
 
 /// Marks code so short that no page should end in it.

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use regex::Regex;
 
 /// The pieces that get a color, each under the name of its class: comment, string, meta (an attribute),
-/// keyword, literal, macro, type. The names are short because a page has thousands of them.
+/// keyword, literal, macro, type. Names and element are short because a page has thousands of them.
 static PIECE: LazyLock<Regex> = LazyLock::new(|| {
     let keywords = "as|async|await|break|const|continue|crate|dyn|else|enum|extern|fn|for|if|impl|in|let|loop|\
                     match|mod|move|mut|pub|ref|return|self|Self|static|struct|super|trait|type|unsafe|use|where|while";
@@ -29,7 +29,7 @@ pub fn rust(line: &str) -> Markup {
         @if let Some((name, part)) = names.iter().find_map(|name| Some((*name, found.name(name)?))) {
             (between(&line[done..part.start()], after_fn))
             @let () = { after_fn = part.as_str() == "fn"; done = part.end(); };
-            span class=(name) { (part.as_str()) }
+            i class=(name) { (part.as_str()) }
         }
     } (between(&line[done..], after_fn)) }
 }
@@ -42,7 +42,7 @@ fn between(text: &str, is_name: bool) -> Markup {
         None
     };
     match name {
-        Some(end) => html! { span.fu { (text[..end]) } (text[end..]) },
+        Some(end) => html! { i.fu { (text[..end]) } (text[end..]) },
         None => html! { (text) },
     }
 }
@@ -56,17 +56,17 @@ mod tests {
         let html = rust("    let count = read(&mut client)?; // one, \"two\"").into_string();
         assert_eq!(
             html,
-            "    <span class=\"kw\">let</span> count = read(&amp;<span class=\"kw\">mut</span> client)?; \
-             <span class=\"co\">// one, &quot;two&quot;</span>"
+            "    <i class=\"kw\">let</i> count = read(&amp;<i class=\"kw\">mut</i> client)?; \
+             <i class=\"co\">// one, &quot;two&quot;</i>"
         );
         let html =
             rust("fn serve(block: &[u8]) -> Result<()> { println!(\"a // b\") }").into_string();
         for part in [
-            "<span class=\"fu\"> serve</span>",
-            "<span class=\"ty\">u8</span>",
-            "<span class=\"ty\">Result</span>",
-            "<span class=\"ma\">println!</span>",
-            "<span class=\"st\">&quot;a // b&quot;</span>",
+            "<i class=\"fu\"> serve</i>",
+            "<i class=\"ty\">u8</i>",
+            "<i class=\"ty\">Result</i>",
+            "<i class=\"ma\">println!</i>",
+            "<i class=\"st\">&quot;a // b&quot;</i>",
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
         }

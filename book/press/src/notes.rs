@@ -40,8 +40,8 @@ pub fn marked(listing: &str, notes: &[Note], colored: impl Fn(&str) -> Markup) -
         @let hang = line.len() - line.trim_start().len() + FURTHER;
         @let hang = (hang != MOST).then(|| format!("--h:{hang}"));
         @match notes.iter().position(|note| note.line == at) {
-            Some(number) => span.row.marked style=[hang] data-note=(number + 1) { (colored(line)) "\n" },
-            None => span.row style=[hang] { (colored(line)) "\n" },
+            Some(number) => span.marked style=[hang] data-note=(number + 1) { (colored(line)) "\n" },
+            None => span style=[hang] { (colored(line)) "\n" },
         }
     } }
 }
@@ -57,7 +57,7 @@ mod tests {
         let html = marked("a\nb()\nc", &notes, |line| html! { (line) }).into_string();
         assert!(
             html.starts_with(
-                "<span class=\"row\" style=\"--h:4\">a
+                "<span style=\"--h:4\">a
 </span>"
             ),
             "{html}"

@@ -257,7 +257,11 @@ impl Expander<'_> {
                 html! { (line) }
             }
         };
-        let listing = notes::marked(&code, &notes, colored);
+        // A whole file is long, and the page is lighter without an element for each of its lines.
+        let listing = match item {
+            Some(_) => notes::marked(&code, &notes, colored),
+            None => html! { @for line in code.lines() { (colored(line)) "\n" } },
+        };
         let figure = self.code(&id, language, bar, listing, caption);
         Ok(html! {
             @if notes.is_empty() { (figure) } @else {
@@ -328,9 +332,9 @@ impl Expander<'_> {
             } },
         };
         let code = html! { @for (at, line) in lines.iter().enumerate() { @match line {
-            DiffLine::Same(text) => span.diff-line { span.diff-sign { " " } (color::rust(text)) "\n" },
-            DiffLine::Added(text) => ins.diff-line.diff-add { span.diff-sign { "+" } (words(at, text)) "\n" },
-            DiffLine::Removed(text) => del.diff-line.diff-del { span.diff-sign { "-" } (words(at, text)) "\n" },
+            DiffLine::Same(text) => span.diff-line { b { " " } (color::rust(text)) "\n" },
+            DiffLine::Added(text) => ins.diff-line { b { "+" } (words(at, text)) "\n" },
+            DiffLine::Removed(text) => del.diff-line { b { "-" } (words(at, text)) "\n" },
             DiffLine::Fold(words) => span.diff-line.diff-fold { (words) "\n" },
         } } };
         self.code(&id, "language-rust", bar, code, caption)

@@ -38,11 +38,11 @@ fn a_book_is_built_and_nothing_is_wrong_with_it() {
     let start = fs::read_to_string(pages.join("start.html")).unwrap();
     for part in [
         "<figure class=\"listing\" id=\"listing-start-1\">",
-        "<code class=\"language-rust\"><span class=\"row\" style=\"--h:4\"><span class=\"kw\">fn</span><span class=\"fu\"> main</span>() {\n</span>",
-        "<span class=\"co\">// A comment: a &lt; b.</span>\n</span>",
+        "<code class=\"language-rust\"><span style=\"--h:4\"><i class=\"kw\">fn</i><i class=\"fu\"> main</i>() {\n</span>",
+        "<i class=\"co\">// A comment: a &lt; b.</i>\n</span>",
         "<span class=\"badge badge-loses\">loses bytes</span>, after two.",
         "aria-labelledby=\"figure-start-1-title\"><title id=\"figure-start-1-title\">A line</title>",
-        "<ins class=\"diff-line diff-add\"><span class=\"diff-sign\">+</span>    go();\n</ins>",
+        "<ins class=\"diff-line\"><b>+</b>    go();\n</ins>",
         "<buffer-sim preset=\"chapter-3\">",
         "id=\"a-line\"",
     ] {

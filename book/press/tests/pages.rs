@@ -60,9 +60,9 @@ fn directives_become_what_they_stand_for() {
     for part in [
         "Two or two <span class=\"badge badge-loses\">loses bytes</span>\n\n<figure class=\"listing\" id=\"listing-3-1\">",
         "<span class=\"listing-number\">Listing 3-1</span> <span class=\"listing-file\">steps/03-dropped-write/main.rs</span> <span class=\"badge",
-        "<pre><code class=\"language-rust\"><span class=\"row\" style=\"--h:4\"><span class=\"kw\">fn</span><span class=\"fu\"> main</span>() {&#10;</span>",
-        "    go();&#10;</span><span class=\"row\" style=\"--h:4\">}&#10;</span></code></pre><figcaption>The <code>main</code>",
-        "<del class=\"diff-line diff-del\"><span class=\"diff-sign\">-</span>    <mark>wait();</mark>&#10;</del>",
+        "<pre><code class=\"language-rust\"><span style=\"--h:4\"><i class=\"kw\">fn</i><i class=\"fu\"> main</i>() {&#10;</span>",
+        "    go();&#10;</span><span style=\"--h:4\">}&#10;</span></code></pre><figcaption>The <code>main</code>",
+        "<del class=\"diff-line\"><b>-</b>    <mark>wait();</mark>&#10;</del>",
         "recorded on Linux",
         "<span class=\"prompt\">$ </span><span class=\"typed\">ls &lt;x&gt;</span>&#10;</span><span class=\"line\">&#10;</span><span class=\"line\">out&#10;</span>",
         "<td><code>02-naive-epoll</code></td>",

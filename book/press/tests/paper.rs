@@ -119,10 +119,7 @@ fn a_page_becomes_xml_and_answers_go_to_its_end() {
             <h3>Last: So? <a class=\"to-question\" href=\"#question-end-1\">↩</a></h3>\n<p>Because <code>a&lt;b</code>.</p>",
         ),
         ("start", "viewBox=\"0 0 9 9\" xmlns=\"http://www.w3.org/2000/svg\""),
-        (
-            "start",
-            "<span class=\"row in-1\">    <span class=\"co\">// A comment: a &lt; b.</span>\n</span>",
-        ),
+        ("start", "<span class=\"in-1\">    <i class=\"co\">// A comment: a &lt; b.</i>\n</span>"),
         ("start", "<caption>What the simulator shows here</caption>"),
         ("contents", "<li><a href=\"01-one.xhtml\">One</a></li>"),
         ("01-one", "<h1 id=\"one\"><span class=\"chapter-number\">1</span> One</h1>"),
