@@ -15,10 +15,13 @@ static PIECE: LazyLock<Regex> = LazyLock::new(|| {
     let keywords = "as|async|await|break|const|continue|crate|dyn|else|enum|extern|fn|for|if|impl|in|let|loop|\
                     match|mod|move|mut|pub|ref|return|self|Self|static|struct|super|trait|type|unsafe|use|where|while";
     let pattern = format!(
-        r#"(?P<co>//.*)|(?P<st>b?r?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])')|(?P<me>#!?\[[^\]]*\])|(?-u:\b)(?:(?P<kw>{keywords})|(?P<li>true|false|[0-9][0-9a-z_]*)|(?P<ma>[a-z_]+!)|(?P<ty>[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*|u8|u16|u32|u64|usize|i32|i64|bool|str))(?-u:\b|$|)"#
+        r#"(?P<co>//.*)|(?P<st>b?r?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])')|(?P<me>#!?\[[^\]]*\])|(?-u:\b)(?:(?P<kw>{keywords})|(?P<li>true|false|[0-9][0-9a-z_]+)|(?P<ma>[a-z_]+!)|(?P<ty>[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*))(?-u:\b|$|)"#
     );
     Regex::new(&pattern).expect("a pattern")
 });
+
+/// These stand everywhere, and a color would only tell that they do.
+const COMMON: [&str; 4] = ["Ok", "Err", "Some", "None"];
 
 /// A line of Rust, or a piece of one.
 pub fn rust(line: &str) -> Markup {
@@ -26,7 +29,8 @@ pub fn rust(line: &str) -> Markup {
     let mut after_fn = false;
     html! { @for found in PIECE.captures_iter(line) {
         @let names = ["co", "st", "me", "kw", "li", "ma", "ty"];
-        @if let Some((name, part)) = names.iter().find_map(|name| Some((*name, found.name(name)?))) {
+        @let piece = names.iter().find_map(|name| Some((*name, found.name(name)?)));
+        @if let Some((name, part)) = piece.filter(|(_, part)| !COMMON.contains(&part.as_str())) {
             (between(&line[done..part.start()], after_fn))
             @let () = { after_fn = part.as_str() == "fn"; done = part.end(); };
             i class=(name) { (part.as_str()) }
@@ -63,7 +67,6 @@ mod tests {
             rust("fn serve(block: &[u8]) -> Result<()> { println!(\"a // b\") }").into_string();
         for part in [
             "<i class=\"fu\"> serve</i>",
-            "<i class=\"ty\">u8</i>",
             "<i class=\"ty\">Result</i>",
             "<i class=\"ma\">println!</i>",
             "<i class=\"st\">&quot;a // b&quot;</i>",
