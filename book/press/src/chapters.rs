@@ -1,8 +1,8 @@
 //! The finished pages, made ready for a book that is not in a browser: nothing on them moves or unfolds.
 //!
-//! What a reader of the pages would unfold is treated in two ways. The answer to a question goes to the end of
-//! its chapter, with a link there and one back, so that nobody reads it by accident. Everything else is opened
-//! where it is.
+//! What a reader of the pages would unfold is opened. On paper that happens where it is, so that an answer stands
+//! with its question. An e-reader can follow links: there an answer goes to the end of its chapter, with a link
+//! there and one back, and nobody reads it by accident.
 
 use std::mem::take;
 use std::path::Path;
@@ -35,6 +35,7 @@ pub fn of_pages(project: &Project, pages: &Path) -> Result<Vec<Chapter>> {
         let page = dom::parse(&output::read(&pages.join(&chapter.name).with_extension("html"))?);
         let main = page.first("main").with_context(|| format!("{} has no <main>", chapter.name))?;
         chapter.fill(main.children.clone());
+        chapter.move_answers();
     }
     Ok(chapters)
 }
@@ -57,7 +58,10 @@ pub fn of_print(project: &Project, print: &Element) -> Result<Vec<Chapter>> {
     }
     let (found, named) = (parts.len(), chapters.len());
     ensure!(found == named, "the page for printing has {found} titles for {named} chapters");
-    chapters.iter_mut().zip(parts).for_each(|(chapter, part)| chapter.fill(part));
+    for (chapter, part) in chapters.iter_mut().zip(parts) {
+        chapter.fill(part);
+        open(&mut chapter.content.children);
+    }
     Ok(chapters)
 }
 
@@ -92,6 +96,10 @@ impl Chapter {
         self.content.children = content;
         let number = chapter_number(&self.name);
         self.content.rewrite(&mut |node| still(node, number));
+    }
+
+    /// Takes the answers to the end of the chapter, and opens everything else that is folded.
+    fn move_answers(&mut self) {
         let mut folds = Folds { short: self.short(), ..Folds::default() };
         folds.take(&mut self.content.children);
         self.content.children.extend(folds.at_the_end());

@@ -98,8 +98,6 @@ fn paper(
     let all = print.all();
     let is_sheet = |it: &&&Element| it.attribute("rel") == Some("stylesheet");
     let sheets = all.iter().filter(is_sheet).filter_map(|it| it.attribute("href"));
-    let highlighter = all.iter().filter_map(|it| it.attribute("src"));
-    let highlighter = highlighter.filter(|file| file.starts_with("highlight-"));
     html! {
         (DOCTYPE)
         html.light.js.paper lang=(about.language) {
@@ -112,19 +110,12 @@ fn paper(
             body { div.content { main {
                 div.paper-cover { (cover_body(about, cover)) }
                 (contents(chapters, numbers))
-                @for chapter in chapters { (section(chapter, numbers)) }
-            } }
-            @for file in highlighter { script src=(file) {} }
-            script { (PreEscaped(HIGHLIGHT)) }
-            }
+                @for chapter in chapters { (section(chapter)) }
+            } } }
         }
     }
     .into_string()
 }
-
-/// What mdBook's own script does on the other pages.
-const HIGHLIGHT: &str = "hljs.configure({ languages: [] }); \
-    document.querySelectorAll('main pre code').forEach((code) => hljs.highlightBlock(code));";
 
 /// Above each page, the title of its chapter.
 fn running_titles(chapters: &[Chapter]) -> String {
@@ -139,19 +130,11 @@ fn sheet(chapter: &Chapter) -> String {
     format!("chapter-{}", chapter.short())
 }
 
-/// A chapter, with the number of its page in each link to an answer or from one.
-fn section(chapter: &Chapter, numbers: &Numbers) -> Markup {
+/// A chapter, on pages that carry its title.
+fn section(chapter: &Chapter) -> Markup {
     let mut content = chapter.content.clone();
     content.set("style", &format!("page: {}", sheet(chapter)));
     content.set("class", "paper-chapter");
-    content.rewrite(&mut |node| {
-        let link = node.element().filter(|it| it.is("to-answer") || it.is("to-question"));
-        let Some(to) = link.and_then(|it| it.attribute("href")) else { return vec![node] };
-        let number = page_number(numbers, to.trim_start_matches('#'));
-        let number = html! { span.paper-page { "page " (number) } };
-        let number = dom::parse_piece(&number.into_string());
-        [vec![node], number].concat()
-    });
     PreEscaped(dom::markup(&[Node::Element(content)]))
 }
 
@@ -204,7 +187,7 @@ fn beginning(chapters: &[Chapter], at: usize) -> Option<&str> {
 /// The ids and titles of a chapter's title and of its sections.
 fn headings(chapter: &Chapter) -> Vec<(String, String)> {
     let all = chapter.content.all().into_iter();
-    let own = all.filter(|it| it.level().is_some_and(|level| level < 3) && !it.is("answers"));
+    let own = all.filter(|it| it.level().is_some_and(|level| level < 3));
     own.filter_map(|it| Some((it.attribute("id")?.to_string(), it.text()))).collect()
 }
 
