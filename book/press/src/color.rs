@@ -15,7 +15,7 @@ static PIECE: LazyLock<Regex> = LazyLock::new(|| {
     let keywords = "as|async|await|break|const|continue|crate|dyn|else|enum|extern|fn|for|if|impl|in|let|loop|\
                     match|mod|move|mut|pub|ref|return|self|Self|static|struct|super|trait|type|unsafe|use|where|while";
     let pattern = format!(
-        r#"(?P<co>//.*)|(?P<st>b?r?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])')|(?P<me>#!?\[[^\]]*\])|(?-u:\b)(?:(?P<kw>{keywords})|(?P<li>true|false|[0-9][0-9a-z_]+)|(?P<ma>[a-z_]+!)|(?P<ty>[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*))(?-u:\b|$|)"#
+        r#"(?P<co>//.*)|(?P<st>b?r?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])')|(?P<me>#!?\[[^\]]*\])|(?-u:\b)(?:(?P<ma>[a-z_]+!)|(?:(?P<kw>{keywords})|(?P<li>true|false|[0-9][0-9a-z_]+)|(?P<ty>[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*))(?-u:\b))"#
     );
     Regex::new(&pattern).expect("a pattern")
 });
@@ -64,11 +64,13 @@ mod tests {
              <i class=\"co\">// one, &quot;two&quot;</i>"
         );
         let html =
-            rust("fn serve(block: &[u8]) -> Result<()> { println!(\"a // b\") }").into_string();
+            rust("fn serve(block: &[u8]) -> Result<()> { println!(\"a // b\", format!(x)) }")
+                .into_string();
         for part in [
             "<i class=\"fu\"> serve</i>",
             "<i class=\"ty\">Result</i>",
             "<i class=\"ma\">println!</i>",
+            "<i class=\"ma\">format!</i>",
             "<i class=\"st\">&quot;a // b&quot;</i>",
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
