@@ -112,7 +112,7 @@ test("every word in a figure can be read, in every theme", async () => {
 });
 
 test("so can every colored word in a terminal, every badge, and what opens a chapter", async () => {
-    const parts = ".terminal-bar span, .terminal [class^=in-], .terminal .faint, .terminal .typed, .badge, .opening p, .rungs li, .notes li, .turn a";
+    const parts = ".terminal-bar span, .terminal [class^=in-], .terminal .faint, .terminal .typed, .badge, .opening p, .rungs li, .notes li, .turn a, a.term";
     const wrong = [];
     for (const name of ["03-the-dropped-write.html", "04-every-byte-in-order.html", "01-one-at-a-time.html"]) {
         for (const theme of THEMES) {

@@ -126,17 +126,42 @@ const EVERYDAY: &[&str] = &[
     "verdict",
 ];
 
+/// Words that name a place where bytes are: their mark has its color.
+const PLACES: [(&str, &str); 9] = [
+    ("receive buffer", "kernel"),
+    ("send buffer", "kernel"),
+    ("accept queue", "kernel"),
+    ("window", "kernel"),
+    ("segment", "kernel"),
+    ("FIFO", "proxy"),
+    ("held back", "kernel"),
+    ("short write", "lost"),
+    ("truncated", "lost"),
+];
+
 /// The glossary's paragraphs: `**Accept queue.** Connections that …`, with a comma between words that
 /// share one.
 fn entries(glossary: &str) -> Vec<(Range<usize>, Vec<String>, String)> {
     let entry = Regex::new(r"(?m)^\*\*([^*]+)\.\*\* ").expect("a pattern");
     let found = entry.captures_iter(glossary).map(|found| {
         let all = found.get_match();
-        let words = found[1].split(", ").map(|word| word.to_lowercase()).collect();
+        let words = found[1].split(", ").map(inside_a_sentence).collect();
         let says = glossary[all.end()..].split("\n\n").next().unwrap_or("");
         (all.range(), words, plain(says))
     });
     found.collect()
+}
+
+/// A word as it stands inside a sentence: `Accept queue` begins with a small letter there, `FIN` does not.
+fn inside_a_sentence(word: &str) -> String {
+    let mut chars = word.chars();
+    let first = chars.next();
+    match chars.clone().next() {
+        Some(second) if second.is_lowercase() => {
+            first.iter().flat_map(|it| it.to_lowercase()).chain(chars).collect()
+        }
+        _ => word.to_string(),
+    }
 }
 
 /// Markdown as text.
@@ -183,11 +208,11 @@ fn with_terms(markdown: &str, meanings: &BTreeMap<String, Meaning>) -> String {
     for (word, meaning) in meanings {
         if EVERYDAY.contains(&word.as_str())
             || done.contains(&meaning.id.as_str())
-            || bold.iter().any(|bold| bold.contains(word))
+            || bold.iter().any(|bold| bold.contains(&word.to_lowercase()))
         {
             continue;
         }
-        let pattern = Regex::new(&format!(r"(?i-u)\b{}s?\b", regex::escape(word))).expect("a word");
+        let pattern = Regex::new(&format!(r"(?-u)\b{}s?\b", regex::escape(word))).expect("a word");
         let found = texts.iter().find_map(|range| {
             let found = pattern.find(&markdown[range.clone()])?;
             let place = range.start + found.start()..range.start + found.end();
@@ -205,7 +230,9 @@ fn with_terms(markdown: &str, meanings: &BTreeMap<String, Meaning>) -> String {
     for (range, Meaning { id, says }) in marks.into_iter().rev() {
         let href = format!("{}#{id}", GLOSSARY.replace(".md", ".html"));
         let word = &markdown[range.clone()];
-        let link = html! { a.term href=(href) aria-description=(says) { (word) } };
+        let place = PLACES.iter().find(|(name, _)| word.starts_with(name));
+        let class = place.map_or("term".into(), |(_, place)| format!("term in-{place}"));
+        let link = html! { a class=(class) href=(href) aria-description=(says) { (word) } };
         page.replace_range(range, &link.into_string());
     }
     page
