@@ -13,17 +13,15 @@ const LOOKS = [
     ["phone", { width: 390, height: 844 }, "light"],
 ];
 
-/** Chapter 3 with its simulator, at a moment when much has happened. Little motion, so that nothing is on its way. */
+/** Chapter 3 with a piece of its evidence: what happens to the bytes, and not why. */
 async function readme() {
-    const { context, close } = await start({ reducedMotion: "reduce" });
+    const { context, close } = await start();
     try {
         const page = await context.newPage();
         await prepare(page, "light");
         await page.setViewportSize({ width: 1300, height: 1010 });
         await page.goto(address("03-the-dropped-write.html"));
-        const step = page.locator("buffer-sim [data-do=step]");
-        for (let i = 0; i < 24; i += 1) await step.click();
-        await page.locator("#play-with-it").evaluate((heading) => {
+        await page.locator("#exhibit-3-the-scales").evaluate((heading) => {
             heading.scrollIntoView();
             scrollBy(0, -70); // below the bar at the top
         });
