@@ -397,7 +397,7 @@ if (typeof require === "function") require("./presets.js");
             const lost = `${number(now.lost)} bytes are lost`;
             const peak = early || now.lost > 0 || state.peak === 0 ? "" : `The proxy’s memory held ${number(state.peak)} bytes at most.`;
             if (verdict.kind === "exact") return join("Every byte has arrived, in order.", balance, peak);
-            if (verdict.kind === "broken") return `${lost}. curl notices at chunk ${verdict.chunk + 1}: exit status 56.`;
+            if (verdict.kind === "broken") return `${lost}. curl notices at chunk ${verdict.chunk + 1}, framed in the strip: exit status 56.`;
             if (verdict.kind === "cut off") return `${lost}, the end of the page among them. curl notices: exit status 18.`;
             return `${lost}, and the chunks add up all the same. curl doesn’t notice: exit status 0.`;
         }

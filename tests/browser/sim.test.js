@@ -80,7 +80,7 @@ test("chapter 3 loses blocks through the floor, chapter 4 does not, with the mou
     await press(page, "play"); // to the end
     const three = await shown(page);
     assert.match(three.lost, /^[1-9][0-9,]+$/);
-    assert.match(three.says, /bytes are lost\. curl notices at chunk \d+: exit status 56/);
+    assert.match(three.says, /bytes are lost\. curl notices at chunk \d+, framed in the strip: exit status 56/);
     assert.match(three.client, /curl: 56/);
     assert.match(three.chunks, /[1-9][0-9]* with bytes missing inside/);
     assert.deepEqual(three.places.delivered.slice(0, 8), [1, 2, 3, 4, 5, 6, 9, 10]);
