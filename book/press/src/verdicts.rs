@@ -79,7 +79,9 @@ pub fn marks(step: &Step) -> Vec<Mark> {
 
 /// A badge with these words. The mark's own name is in its class: `badge-loses`.
 pub fn badge(mark: Mark, words: &str) -> Markup {
-    let class = format!("badge badge-{mark:?}").to_lowercase();
+    // What is in a file has the color of that place.
+    let spilled = if words == Kind::Spilled.word() { " badge-spilled" } else { "" };
+    let class = format!("badge badge-{mark:?}{spilled}").to_lowercase();
     html! { span class=(class) { (words) } }
 }
 
