@@ -6,10 +6,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use lab::kernel::wait::find_within;
 
 /// What it may be called.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -78,12 +78,8 @@ impl Chromium {
 
 /// Waits, but not forever.
 fn wait(mut child: Child) -> Result<ExitStatus> {
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        sleep(Duration::from_millis(20));
+    if let Some(status) = find_within(PATIENCE, || child.try_wait().transpose()) {
+        return Ok(status?);
     }
     child.kill()?;
     child.wait()?;
