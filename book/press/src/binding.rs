@@ -16,7 +16,7 @@ use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::frame::{self, Entry};
+use crate::frame::{self, Entry, Glossary};
 use crate::output::Output;
 use crate::page::{chapter_number, expand};
 use crate::{Problem, Project, check};
@@ -62,6 +62,7 @@ impl Expansion {
     fn expand(&self, book: &mut Book) -> Vec<Problem> {
         let mut problems = Vec::new();
         let all = entries(book);
+        let glossary = Glossary::read(&self.project);
         book.for_each_chapter_mut(|chapter| {
             let Some(file) = chapter.source_path.as_ref().and_then(|path| path.to_str()) else {
                 return;
@@ -71,7 +72,8 @@ impl Expansion {
             let page = expand(&self.project, file, &chapter.content);
             problems.extend(page.problems);
             let text = &chapter.content;
-            chapter.content = frame::around(&self.project, &all, file, text, &page.markdown);
+            chapter.content =
+                frame::around(&self.project, &all, &glossary, file, text, &page.markdown);
         });
         problems
     }

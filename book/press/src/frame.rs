@@ -26,10 +26,17 @@ pub struct Entry {
 
 /// Puts the frame around a page. `markdown` is the page with its directives expanded, `text` as it was
 /// written.
-pub fn around(project: &Project, all: &[Entry], file: &str, text: &str, markdown: &str) -> String {
+pub fn around(
+    project: &Project,
+    all: &[Entry],
+    glossary: &Glossary,
+    file: &str,
+    text: &str,
+    markdown: &str,
+) -> String {
     let mut page = match file {
         GLOSSARY => with_places(markdown),
-        _ => with_terms(markdown, &glossary(project)),
+        _ => with_terms(markdown, glossary),
     };
     if let Some(opening) = opening(project, all, file, text)
         && let Some(end) = page.find('\n')
@@ -178,16 +185,28 @@ fn id(word: &str) -> String {
     format!("term-{}", word.replace(|char: char| !char.is_ascii_alphanumeric(), "-"))
 }
 
-fn glossary(project: &Project) -> BTreeMap<String, Meaning> {
-    let text = project.read(&format!("book/src/{GLOSSARY}")).unwrap_or_default();
-    let mut meanings = BTreeMap::new();
-    for (_, words, says) in entries(&text) {
-        let id = id(&words[0]);
-        for word in words {
-            meanings.insert(word, Meaning { id: id.clone(), says: says.clone() });
+/// The words of the glossary, each with its meaning.
+#[derive(Default)]
+pub struct Glossary(BTreeMap<String, Meaning>);
+
+impl Glossary {
+    /// Takes it from the text of its page.
+    pub fn of(text: &str) -> Glossary {
+        let mut meanings = BTreeMap::new();
+        for (_, words, says) in entries(text) {
+            let id = id(&words[0]);
+            for word in words {
+                meanings.insert(word, Meaning { id: id.clone(), says: says.clone() });
+            }
         }
+        Glossary(meanings)
     }
-    meanings
+
+    /// Reads it. A book without a glossary has no such words.
+    pub fn read(project: &Project) -> Glossary {
+        let text = project.read(&format!("book/src/{GLOSSARY}"));
+        text.map_or_else(|_| Glossary::default(), |text| Glossary::of(&text))
+    }
 }
 
 /// The glossary, with a place to link to at each of its paragraphs.
@@ -201,7 +220,7 @@ fn with_places(markdown: &str) -> String {
 
 /// A page on which the first mention of each word of the glossary explains it. A word that the page
 /// itself explains, in bold, needs none.
-fn with_terms(markdown: &str, meanings: &BTreeMap<String, Meaning>) -> String {
+fn with_terms(markdown: &str, Glossary(meanings): &Glossary) -> String {
     let (texts, bold) = prose(markdown);
     let mut marks: Vec<(Range<usize>, &Meaning)> = vec![];
     let mut done: Vec<&str> = vec![];
@@ -276,22 +295,11 @@ mod tests {
     const WORDS: &str =
         "# Glossary\n\n**Batch.** The `events` of\none call.\n\n**Window, view.** Room.\n";
 
-    fn meanings() -> BTreeMap<String, Meaning> {
-        let mut meanings = BTreeMap::new();
-        for (_, words, says) in entries(WORDS) {
-            let id = id(&words[0]);
-            for word in words {
-                meanings.insert(word, Meaning { id: id.clone(), says: says.clone() });
-            }
-        }
-        meanings
-    }
-
     #[test]
     fn the_first_mention_explains_a_word() {
         let page = with_terms(
             "A batch, two batches, a batch. `a window`, [a view](x), two views.",
-            &meanings(),
+            &Glossary::of(WORDS),
         );
         let link = "<a class=\"term\" href=\"appendix-glossary.html#term-batch\" aria-description=\"The events of one call.\"";
         assert_eq!(page.matches(link).count(), 1, "{page}");
@@ -303,7 +311,7 @@ mod tests {
     #[test]
     fn what_the_page_itself_explains_is_left_alone() {
         let page = "A batch. A **batch** is what one call returns.";
-        assert_eq!(with_terms(page, &meanings()), page);
+        assert_eq!(with_terms(page, &Glossary::of(WORDS)), page);
     }
 
     #[test]
