@@ -71,18 +71,14 @@ pub fn folded(old: &str, new: &str, in_one_item: bool) -> Vec<DiffLine> {
 
 /// Takes away what changed in the comment at the top of a file: the prose around the diff says it.
 pub fn without_header(lines: &mut Vec<DiffLine>) {
-    let is_header = |line: &DiffLine| match line {
-        DiffLine::Same(text) | DiffLine::Added(text) | DiffLine::Removed(text) => {
-            text.starts_with("//!") || text.is_empty()
+    fn is(line: &DiffLine, wanted: fn(&str) -> bool) -> bool {
+        match line {
+            DiffLine::Same(text) | DiffLine::Added(text) | DiffLine::Removed(text) => wanted(text),
+            DiffLine::Fold(_) => false,
         }
-        DiffLine::Fold(_) => false,
-    };
-    let is_comment = |line: &DiffLine| match line {
-        DiffLine::Same(text) | DiffLine::Added(text) | DiffLine::Removed(text) => {
-            text.starts_with("//!")
-        }
-        DiffLine::Fold(_) => false,
-    };
+    }
+    let is_comment = |line: &DiffLine| is(line, |text| text.starts_with("//!"));
+    let is_header = |line: &DiffLine| is_comment(line) || is(line, str::is_empty);
     if lines.first().is_some_and(is_comment) {
         let end = lines.iter().position(|line| !is_header(line)).unwrap_or(lines.len());
         lines.drain(..end);
