@@ -175,7 +175,7 @@ fn nav(chapters: &[Chapter], has_cover: bool) -> Markup {
     }
 }
 
-/// The list of files, which says what the book is and in which order its pages are.
+/// The list of files. It also says what the book is, and the order of its pages.
 fn list(project: &Project, about: &About, parts: &[Part]) -> String {
     let modified = modified(project);
     let id = |part: &Part| format!("part-{}", part.path.replace(['/', '.'], "-"));

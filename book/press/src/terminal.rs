@@ -20,14 +20,14 @@ pub enum Owner {
     Proxy,
     /// Somebody who wants the page, or looks at the page that came.
     Client,
-    /// An experiment, in which the lab plays backend and client.
+    /// An experiment: the lab plays backend and client.
     Lab,
-    /// A fourth terminal, from which the three are looked at.
+    /// A fourth terminal, for looking at the other three.
     Other,
 }
 
 impl Owner {
-    /// Whose terminal it is in which this was typed first.
+    /// Whose terminal it is, going by the first command typed in it.
     pub fn of(command: &str) -> Owner {
         let is = |start: &str| command.starts_with(start);
         let has = |part: &str| command.contains(part);
@@ -68,7 +68,7 @@ impl Owner {
     }
 }
 
-/// Where the bytes are of which a verdict speaks: the class that gives it their color.
+/// The class that colors a verdict: the place where its bytes are.
 fn place(kind: Kind) -> &'static str {
     match kind {
         Kind::Exact | Kind::Noted => "in-delivered",
