@@ -5,6 +5,7 @@
 //
 //     sent = delivered + kernel + proxy + disk + lost
 //
+// where "kernel" is up to four buffers: a send buffer and a receive buffer on each of the two connections.
 // A model, not a measurement: a tick is one turn of the loop, and everything is made small enough to be seen.
 // A classic script, because browsers refuse modules from file://; `require` finds it too.
 "use strict";
@@ -37,22 +38,29 @@ if (typeof require === "function") require("./presets.js");
 
     const POLICIES = ["one", "block", "drop", "buffer", "hold", "spill"];
 
+    /** The kernel's buffers, in the order in which a byte comes through them. The proxy is in the middle. */
+    const QUEUES = ["backendSend", "proxyReceive", "proxySend", "clientReceive"];
+
     const DEFAULTS = Object.freeze({
         policy: "drop", // one of POLICIES
+        buffers: 1, // how many of QUEUES there are: 1, only proxySend; 2, proxyReceive as well; 4, all of them
         backend: 64 * KIB, // bytes a tick that the backend can send: at most one block is read in a tick
         client: 20 * KIB, // bytes a tick that the client reads
-        kernel: 4 * BLOCK, // size of the kernel's send buffer
-        memory: 8 * BLOCK, // upper watermark of "hold", and what "spill" keeps in memory
+        send: 4 * BLOCK, // size of a send buffer
+        receive: 4 * BLOCK, // size of a receive buffer
+        memory: 8 * BLOCK, // the high mark of "hold", and what "spill" keeps in memory
+        low: null, // the low mark of "hold"; null: half of the high one
         disk: Infinity, // limit of the temporary file
         chunks: 24, // chunks in the page: 30 blocks
         others: 6, // other clients, who want a small page each
     });
 
     /** The settings that a page can load (presets.js), in bytes. */
-    const PRESETS = Object.freeze(Object.fromEntries(Object.entries(globalThis.BufferPresets).map(
-        ([name, { policy, backend, client, memory = DEFAULTS.memory / KIB }]) =>
-            [name, { policy, backend: backend * KIB, client: client * KIB, memory: memory * KIB }],
-    )));
+    const PRESETS = Object.freeze(Object.fromEntries(Object.entries(globalThis.BufferPresets).map(([name, preset]) => {
+        const { policy, buffers = DEFAULTS.buffers, others = DEFAULTS.others } = preset;
+        const sizes = ["backend", "client", "send", "receive", "memory"].map((size) => [size, size in preset ? preset[size] * KIB : DEFAULTS[size]]);
+        return [name, { policy, buffers, others, ...Object.fromEntries(sizes) }];
+    })));
 
     // Queues of ranges. A range is [first, after the last]; a queue is sorted, and neighbours are merged.
 
@@ -86,12 +94,17 @@ if (typeof require === "function") require("./presets.js");
 
     function checked(config) {
         if (!POLICIES.includes(config.policy)) throw new RangeError(`no such policy: ${config.policy}`);
+        const memory = whole(config.memory, 1, 2 ** 30);
         return {
             policy: config.policy,
+            buffers: [1, 2, 4].includes(config.buffers) ? config.buffers : 1,
             backend: whole(config.backend, 0, 2 ** 30),
             client: whole(config.client, 0, 2 ** 30),
-            kernel: whole(config.kernel, 1, 2 ** 30),
-            memory: whole(config.memory, 1, 2 ** 30),
+            send: whole(config.send, 1, 2 ** 30),
+            receive: whole(config.receive, 1, 2 ** 30),
+            memory,
+            // A low mark above the high one would never let anything be read.
+            low: config.low === null ? null : whole(config.low, 0, memory),
             disk: config.disk === Infinity ? Infinity : whole(config.disk, 0, 2 ** 40),
             chunks: whole(config.chunks, 1, 2 ** 20),
             others: whole(config.others, 0, 64),
@@ -107,9 +120,13 @@ if (typeof require === "function") require("./presets.js");
             config: full,
             tick: 0,
             total: pageSize(full),
-            sent: 0, // what the proxy has taken from the backend
+            sent: 0, // what the backend's write has handed over: to the kernel, or with one buffer to the proxy
+            read: 0, // what the proxy has read
             delivered: [],
-            kernel: [],
+            backendSend: [],
+            proxyReceive: [],
+            proxySend: [],
+            clientReceive: [],
             proxy: [], // memory of the proxy; under "one" and "block" the block in its hand
             disk: [],
             lost: [],
@@ -118,8 +135,11 @@ if (typeof require === "function") require("./presets.js");
             thirst: 0, // bytes that the client could have read by now and has not
             refused: 0, // writes that the kernel did not take, or not whole
             lostTick: -Infinity, // when bytes were last lost
-            blocked: false, // write waits
+            blocked: false, // the proxy's write waits
+            stalled: false, // the backend's write waits, because the kernel has no room for it
             paused: false, // the proxy does not read from the backend, on purpose
+            pauses: 0, // how often "hold" stopped reading
+            resumes: 0, // and how often it began again
             turn: true, // the loop came round in this tick
             frozen: 0, // ticks since it last did
             still: 0, // ticks since a byte last moved
@@ -130,15 +150,26 @@ if (typeof require === "function") require("./presets.js");
         };
     }
 
-    /** Another setting from now on; the bytes stay where they are. The length of the page cannot be changed anymore. */
+    /** Where the low mark is, in bytes. */
+    const lowMark = ({ low, memory }) => low ?? memory / 2;
+
+    /**
+     * Another setting from now on; the bytes stay where they are. The length of the page cannot be changed anymore, nor
+     * what there is on the way.
+     */
     function configure(state, changes) {
-        const { chunks, others } = state.config;
-        return {
-            ...state,
-            config: checked({ ...state.config, ...changes, chunks, others }),
-            calls: [], paused: false, blocked: false, still: 0,
-        };
+        const { chunks, others, buffers } = state.config;
+        const config = checked({ ...state.config, ...changes, chunks, others, buffers });
+        // Whoever was paused for a reason that is gone is read again, and that counts.
+        const wasHeld = state.config.policy === "hold" && state.paused;
+        const paused = wasHeld && config.policy === "hold" && size(state.proxy) > lowMark(config);
+        const resumes = state.resumes + (wasHeld && !paused);
+        return { ...state, config, calls: [], paused, resumes, blocked: false, stalled: false, still: 0 };
     }
+
+    const capacity = (config, queue) => (queue.endsWith("Send") ? config.send : config.receive);
+    const room = (state, queue) => Math.max(0, capacity(state.config, queue) - size(state[queue]));
+    const isFull = (state, queue) => room(state, queue) === 0;
 
     /** One tick later: the client reads, the loop takes its turn, the other clients are served or are not. */
     function step(before) {
@@ -146,19 +177,20 @@ if (typeof require === "function") require("./presets.js");
         const state = {
             ...before,
             tick: before.tick + 1,
-            delivered: copy(before.delivered),
-            kernel: copy(before.kernel),
-            proxy: copy(before.proxy),
-            disk: copy(before.disk),
-            lost: copy(before.lost),
             calls: [],
             others: before.others.map((other) => ({ ...other })),
         };
+        for (const place of [...QUEUES, "delivered", "proxy", "disk", "lost"]) state[place] = copy(before[place]);
+        // From the client's end to the backend's, so that room goes up the line as bytes come down: one place in a tick.
         let moved = drink(state);
+        const { buffers } = config;
+        if (buffers === 4) moved += move(state.proxySend, state.clientReceive, room(state, "clientReceive"));
         moved += loop(state);
+        if (buffers === 4) moved += move(state.backendSend, state.proxyReceive, room(state, "proxyReceive"));
+        if (buffers > 1) moved += supply(state);
 
         state.peak = Math.max(state.peak, size(state.proxy));
-        state.finished = state.sent === state.total && !state.kernel.length && !state.proxy.length && !state.disk.length;
+        state.finished = state.sent === state.total && [...QUEUES, "proxy", "disk"].every((place) => !state[place].length);
         if (state.finished) state.turn = true;
         state.frozen = state.turn ? 0 : before.frozen + 1;
         state.still = moved > 0 ? 0 : before.still + 1;
@@ -169,25 +201,42 @@ if (typeof require === "function") require("./presets.js");
     /** The client's part of a tick: it reads a gulp as soon as its speed allows one. */
     function drink(state) {
         const { client } = state.config;
+        const queue = state[lastQueue(state.config)];
         state.thirst = Math.min(state.thirst + client, GULP + client);
         let moved = 0;
         for (;;) {
-            const gulp = Math.min(GULP, size(state.kernel));
+            const gulp = Math.min(GULP, size(queue));
             if (gulp === 0 || state.thirst < gulp) return moved;
             state.thirst -= gulp;
-            moved += move(state.kernel, state.delivered, gulp);
+            moved += move(queue, state.delivered, gulp);
         }
+    }
+
+    /** What the client reads from. */
+    const lastQueue = ({ buffers }) => (buffers === 4 ? "clientReceive" : "proxySend");
+
+    /** The backend's part of a tick, where there is a buffer before the proxy: it writes, and waits when that is full. */
+    function supply(state) {
+        const queue = state.config.buffers === 4 ? "backendSend" : "proxyReceive";
+        state.ready = Math.min(state.ready + state.config.backend, BLOCK);
+        const bytes = Math.min(state.ready, state.total - state.sent);
+        const taken = Math.min(bytes, room(state, queue));
+        push(state[queue], state.sent, state.sent + taken);
+        state.sent += taken;
+        state.ready -= taken;
+        state.stalled = taken < bytes;
+        return taken;
     }
 
     /**
      * The proxy's part of a tick: what waits is written, then one block is read and written. Returns how many bytes moved.
      *
-     * calls: { call: "read", bytes }; { call: "write", bytes, taken, waits }; and what became of the rest of a write,
-     * { call: "lose" | "keep" | "spill", bytes }.
+     * calls: { call: "read", bytes }; { call: "write", bytes, taken, waits }; what became of the rest of a write,
+     * { call: "lose" | "keep" | "spill", bytes }; and { call: "pause" | "resume" }.
      */
     function loop(state) {
-        const { policy, backend, memory, disk } = state.config;
-        const room = () => Math.max(0, state.config.kernel - size(state.kernel));
+        const { policy, buffers, backend, memory, disk } = state.config;
+        const space = () => room(state, "proxySend");
         const waits = () => state.proxy.length > 0 || state.disk.length > 0;
         const waits_in_write = policy === "one" || policy === "block";
         // A file that an earlier policy left behind is read back at once, so that it stays in front of what comes next.
@@ -199,7 +248,7 @@ if (typeof require === "function") require("./presets.js");
         let moved = 0;
         let taken = 0;
         for (;;) {
-            const part = move(state.proxy, state.kernel, room());
+            const part = move(state.proxy, state.proxySend, space());
             const back = move(state.disk, state.proxy, Math.max(0, inMemory - size(state.proxy)));
             if (part + back === 0) break;
             taken += part;
@@ -207,10 +256,10 @@ if (typeof require === "function") require("./presets.js");
         }
         // A write that waits is one call, however many ticks it takes. The others are made only when there is room.
         if (waits_in_write && stuck) {
-            const start = state.proxy.length ? state.proxy[0][0] : state.sent;
-            const bytes = asked <= BLOCK ? state.sent - Math.floor((state.sent - 1) / BLOCK) * BLOCK : asked;
+            const start = state.proxy.length ? state.proxy[0][0] : state.read;
+            const bytes = asked <= BLOCK ? state.read - Math.floor((state.read - 1) / BLOCK) * BLOCK : asked;
             const done = state.proxy.length === 0;
-            state.calls.push({ call: "write", bytes, taken: done ? bytes : bytes - (state.sent - start), waits: !done });
+            state.calls.push({ call: "write", bytes, taken: done ? bytes : bytes - (state.read - start), waits: !done });
         } else if (taken > 0) {
             state.calls.push({ call: "write", bytes: Math.max(asked, taken), taken, waits: false });
         }
@@ -218,29 +267,39 @@ if (typeof require === "function") require("./presets.js");
         // Under "block" the loop comes round between two writes; under "one" only after the whole page.
         state.turn = policy === "one" ? false : policy === "block" ? !(stuck && waits()) : true;
 
-        if (policy === "hold" && state.paused && size(state.proxy) <= memory / 2) state.paused = false;
-        if (policy !== "hold") state.paused = false;
-        if (policy === "hold" && size(state.proxy) >= memory) state.paused = true;
+        pauseOrResume(state);
 
-        state.ready = Math.min(state.ready + backend, BLOCK);
-        let block = Math.min(BLOCK - (state.sent % BLOCK), state.total - state.sent);
-        const mayRead = block > 0 && state.ready >= block && !state.paused && !(waits_in_write && waits());
+        // A whole block is read, or what there is when no more can come.
+        let block = Math.min(BLOCK - (state.read % BLOCK), state.total - state.read);
+        let there;
+        if (buffers === 1) {
+            there = state.ready = Math.min(state.ready + backend, BLOCK);
+        } else {
+            there = size(state.proxyReceive);
+            if (isFull(state, "proxyReceive")) block = Math.min(block, there);
+        }
+        const mayRead = block > 0 && there >= block && !state.paused && !(waits_in_write && waits());
         if (mayRead && policy === "spill") {
             const spare = state.disk.length ? 0 : Math.max(0, memory - size(state.proxy));
-            block = Math.min(block, spare + (waits() ? 0 : room()) + disk - size(state.disk));
+            block = Math.min(block, spare + (waits() ? 0 : space()) + disk - size(state.disk));
             state.paused = block <= 0;
         }
         if (mayRead && block > 0) {
-            const from = state.sent;
+            const from = state.read;
             const to = from + block;
-            state.sent = to;
-            state.ready -= block;
+            state.read = to;
+            if (buffers === 1) {
+                state.sent = to;
+                state.ready -= block;
+            } else {
+                move(state.proxyReceive, [], block);
+            }
             moved += block;
             state.calls.push({ call: "read", bytes: block });
 
             const queued = waits();
-            const taken = queued ? 0 : Math.min(block, room());
-            push(state.kernel, from, from + taken);
+            const taken = queued ? 0 : Math.min(block, space());
+            push(state.proxySend, from, from + taken);
             if (!queued) state.calls.push({ call: "write", bytes: block, taken, waits: waits_in_write && taken < block });
             if (taken < block) {
                 state.refused += 1;
@@ -261,8 +320,27 @@ if (typeof require === "function") require("./presets.js");
                 }
             }
         }
+        pauseOrResume(state);
         state.blocked = waits_in_write && state.proxy.length > 0;
         return moved;
+    }
+
+    /** Stops reading when what waits has reached the high mark, and begins again when it is down to the low one. */
+    function pauseOrResume(state) {
+        const { policy, memory } = state.config;
+        const waiting = size(state.proxy);
+        if (policy !== "hold") {
+            // The file of "spill" may be full; whether it is, is seen at the next read.
+            if (policy !== "spill") state.paused = false;
+        } else if (!state.paused && waiting >= memory) {
+            state.paused = true;
+            state.pauses += 1;
+            state.calls.push({ call: "pause" });
+        } else if (state.paused && waiting <= lowMark(state.config)) {
+            state.paused = false;
+            state.resumes += 1;
+            state.calls.push({ call: "resume" });
+        }
     }
 
     /** The other clients: each asks, waits until the loop comes round, is served, and asks again. */
@@ -281,17 +359,20 @@ if (typeof require === "function") require("./presets.js");
     function settled(state) {
         if (state.finished) return state.others.every((other) => other.since === null);
         const { client, backend } = state.config;
-        const clientWill = client > 0 && state.kernel.length > 0;
-        const proxyWill = backend > 0 && state.sent < state.total && !state.paused && !state.blocked;
+        const clientWill = client > 0 && state[lastQueue(state.config)].length > 0;
+        const proxyWill = backend > 0 && state.sent < state.total && !state.paused && !state.blocked && !state.stalled;
         return state.still >= 12 && !clientWill && !proxyWill;
     }
+
+    /** The ranges of bytes in a place, which is the kernel, or what the state calls it. */
+    const ranges = (state, place) => (place === "kernel" ? [...QUEUES].reverse().flatMap((queue) => state[queue]) : state[place]);
 
     /** Bytes in each place. */
     function ledger(state) {
         return {
             sent: state.sent,
             delivered: size(state.delivered),
-            kernel: size(state.kernel),
+            kernel: size(ranges(state, "kernel")),
             proxy: size(state.proxy),
             disk: size(state.disk),
             lost: size(state.lost),
@@ -377,14 +458,15 @@ if (typeof require === "function") require("./presets.js");
     const number = (bytes) => bytes.toLocaleString("en-US");
 
     /**
-     * What is happening and why, in a sentence or two that are true of this state whatever is set. No byte counts while it
+     * What is happening and why, in a few sentences that are true of this state whatever is set. No byte counts while it
      * runs: a sentence that changed with every tick would be read out with every tick.
      */
     function sentence(state) {
         const { config, finished } = state;
-        const { policy } = config;
+        const { policy, buffers } = config;
         const now = ledger(state);
-        const full = now.kernel >= config.kernel;
+        const full = isFull(state, "proxySend");
+        const buffer = buffers === 1 ? "The kernel’s buffer" : "The proxy’s send buffer";
         const waiting = state.others.filter((other) => other.since !== null).length;
         const others = waiting === 1 ? "another client waits" : "other clients wait";
         // Nobody who has not come to chapter 3 has heard that bytes can be lost.
@@ -402,37 +484,54 @@ if (typeof require === "function") require("./presets.js");
             return `${lost}, and the chunks add up all the same. curl doesn’t notice: exit status 0.`;
         }
         if (state.sent === 0) return config.backend > 0 ? "Nothing has been sent yet." : "The backend sends nothing.";
+
+        // What a proxy that doesn't read does to the end behind it.
+        const behind = state.stalled
+            ? isFull(state, "proxyReceive")
+                ? "So its receive buffer is full, the window is zero, and the backend’s write waits."
+                : "The backend’s write waits."
+            : buffers > 1 && state.proxyReceive.length && state.sent < state.total ? "What the backend sends waits in the kernel." : "";
+        const stall = state.stalled ? "The backend’s write waits." : "";
         if (state.blocked) {
-            const cause = full ? "The kernel’s buffer is full, so write waits until the client reads." : "write waits for room in the kernel’s buffer.";
-            if (waiting === 0) return join(cause, balance);
-            return join(cause, policy === "one" ? `One at a time: ${others} in line.` : `It waits inside the only loop, so ${others} too.`, balance);
+            const all = buffers === 4 && state.stalled && QUEUES.every((queue) => isFull(state, queue));
+            if (all) return join("All four buffers are full. The proxy’s write waits, and so does the backend’s.", balance);
+            const who = buffers === 1 ? "write" : "its write";
+            const cause = full ? `${buffer} is full, so ${who} waits until the client reads.` : `${buffers === 1 ? "write" : "The proxy’s write"} waits for room in the ${buffers === 1 ? "kernel’s" : "send"} buffer.`;
+            const line = waiting === 0 ? "" : policy === "one" ? `One at a time: ${others} in line.` : `It waits inside the only loop, so ${others} too.`;
+            return join(cause, behind, line, balance);
         }
         if (now.disk > 0) {
             return join("What doesn’t fit in the proxy’s memory waits in a file, behind what waits in memory.",
-                policy === "spill" && state.paused ? "The file is full as well, so the backend waits." : "", balance);
+                policy === "spill" && state.paused && state.read < state.total ? (buffers === 1 ? "The file is full as well, so the backend waits." : "The file is full as well, so the proxy doesn’t read.") : "",
+                stall, balance);
         }
-        if (policy === "hold" && state.paused && state.sent < state.total) {
-            return join("The proxy has enough, and stops reading until half of it is gone. So the backend waits.", balance);
+        if (policy === "hold" && state.paused && state.read < state.total) {
+            const pause = "The proxy has reached its high mark, and doesn’t read until it is down to the low one.";
+            return join(pause, buffers === 1 ? "So the backend waits." : behind, balance);
         }
         if (now.proxy > 0) {
-            const cause = full ? "The kernel’s buffer is full, so the rest waits in the proxy’s memory." : "Bytes wait in the proxy’s memory.";
-            const limit = policy === "buffer" && state.sent < state.total ? "There is no limit to how much that can be." : "";
-            return join(cause, state.sent === state.total ? "The backend has sent everything." : limit, balance);
+            const cause = full ? `${buffer} is full, so the rest waits in the proxy’s memory.` : "Bytes wait in the proxy’s memory.";
+            const limit = state.read === state.total ? "" : policy === "buffer" ? "There is no limit to how much that can be." : policy === "hold" ? "It reads on until that reaches the high mark." : "";
+            return join(cause, state.sent === state.total ? "The backend has sent everything." : "", limit, stall, balance);
         }
         if (policy === "drop" && now.lost > 0 && state.tick - state.lostTick < RECENT) {
-            return "The kernel’s buffer keeps filling up. write doesn’t wait: it takes what fits, and the proxy drops the rest.";
+            return join(`${buffer} keeps filling up. write doesn’t wait: it takes what fits, and the proxy drops the rest.`, stall);
         }
         if (state.sent === state.total) {
             const rest = config.client > 0 ? "The client is still reading." : "The client doesn’t read.";
             return join("The backend has sent everything.", rest, waiting > 0 && policy === "one" ? `Meanwhile ${others} in line.` : "", balance);
         }
-        if (full) return join("The kernel’s buffer is full.", policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance);
-        const room = "There is room in the kernel’s buffer, so no write has to wait.";
+        const sofar = policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance;
+        if (full) return join(`${buffer} is full.`, stall, sofar);
+        if (buffers === 4 && isFull(state, "clientReceive")) {
+            return join("The client’s receive buffer is full, so its window is zero. What the proxy writes waits in the send buffer.", stall, sofar);
+        }
         return join(
-            room,
+            `There is room in ${buffer.replace("The", "the")}${state.stalled ? "" : ", so no write has to wait"}.`,
+            stall,
             config.backend === 0 ? "But the backend sends nothing." : "",
             waiting > 0 && policy === "one" ? `Still, ${others} in line.` : "",
-            policy === "drop" && now.lost === 0 ? "Nothing is lost yet." : balance,
+            sofar,
         );
     }
 
@@ -444,6 +543,9 @@ if (typeof require === "function") require("./presets.js");
         const { policy } = state.config;
         const name = policy === "one" ? "write_all" : "write";
         const last = (...names) => state.calls.findLastIndex(({ call }) => names.includes(call));
+        const switched = state.calls.at(-1)?.call;
+        if (switched === "pause") return { call: "epoll_ctl(EPOLL_CTL_DEL, backend)", answer: "Ok(())", rest: "not read anymore", kind: "part" };
+        if (switched === "resume") return { call: "epoll_ctl(EPOLL_CTL_ADD, backend)", answer: "Ok(())", rest: "read again", kind: "ok" };
         const [read, write, rest] = [last("read"), last("write"), last("lose", "keep", "spill")];
         const fate = { lose: "lost", keep: "kept in memory", spill: "kept in a file" };
         const after = rest < 0 ? "" : `${number(state.calls[rest].bytes)} ${fate[state.calls[rest].call]}`;
@@ -460,12 +562,13 @@ if (typeof require === "function") require("./presets.js");
         const reading = `read(backend, ${BLOCK})`;
         if (read >= 0) return { call: reading, answer: `Ok(${state.calls[read].bytes})`, rest: after, kind: "ok" };
         if (state.finished) return { call: "close(client)", answer: "Ok(())", rest: "", kind: "ok" };
-        return { call: policy === "one" ? reading : "epoll_wait(…)", answer: "waits…", rest: "", kind: "waits" };
+        const away = policy === "hold" && state.paused ? "the backend is out of the epoll set" : "";
+        return { call: policy === "one" ? reading : "epoll_wait(…)", answer: "waits…", rest: away, kind: "waits" };
     }
 
     globalThis.BufferModel = Object.freeze({
-        KIB, BLOCK, GULP, CHUNK, POLICIES, DEFAULTS, PRESETS,
-        create, configure, step, settled, ledger, chunks, decode, sentence, live,
+        KIB, BLOCK, GULP, CHUNK, POLICIES, QUEUES, DEFAULTS, PRESETS,
+        create, configure, step, settled, ranges, ledger, lowMark, capacity, isFull, lastQueue, chunks, decode, sentence, live,
     });
     if (typeof module === "object" && module.exports) module.exports = globalThis.BufferModel;
 })();

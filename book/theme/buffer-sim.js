@@ -24,7 +24,7 @@
         ["block", "waits inside write (step 02)"],
         ["drop", "forgets the rest (step 03)"],
         ["buffer", "keeps the rest in memory (step 04)"],
-        ["hold", "stops reading: backpressure"],
+        ["hold", "stops reading: backpressure (step 05)"],
         ["spill", "spills the rest to disk"],
     ];
 
@@ -69,6 +69,7 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .stage > *, .scenery > * { position: absolute; }
 .scenery { inset: 0; }
 .name { font-weight: 600; font-size: 13px; text-align: center; white-space: nowrap; width: max-content; translate: -50%; top: 0; }
+.name.two { font-size: 12px; line-height: 15px; color: var(--kernel-ink); }
 .box { border: 1.5px solid var(--press-control); border-radius: 8px; background: var(--press-well); }
 .box.backend, .box.client { border-color: var(--press-line); }
 .box.proxy { border-color: var(--proxy); border-bottom: 0; border-radius: 8px 8px 0 0; background: var(--proxy-soft); }
@@ -83,13 +84,15 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .code div { padding: 0 6px 0 5px; border-left: 3px solid transparent; border-radius: 3px; }
 .code .now { background: var(--press-card); border-left-color: var(--proxy); font-weight: 700; color: var(--press-ink); }
 .held { font-size: 11px; font-weight: 600; text-align: center; color: var(--proxy-ink); }
-.ghost { display: grid; place-items: center; border: 1.5px dashed var(--proxy); border-radius: 5px; color: var(--proxy-ink); font-size: 13px; font-variant-numeric: tabular-nums; }
+.free { display: grid; place-items: center; color: var(--proxy-ink); font-size: 11px; }
 .trace { display: flex; flex-direction: column; justify-content: end; font: 11.5px/17px var(--mono-font, monospace); color: var(--proxy-ink); white-space: nowrap; overflow: hidden; }
 .trace div:last-child { font-weight: 700; } .trace span { display: inline-block; width: 2.2ch; text-align: right; } .trace b { color: var(--lost-ink); }
-.mark { height: 0; border-top: 2px dashed var(--proxy-ink); }
-.mark span { position: absolute; right: 100%; top: -8px; padding-right: 4px; white-space: nowrap; font-size: 11px; font-weight: 600; color: var(--proxy-ink); }
-.more { font-weight: 700; font-size: 13px; text-align: center; font-variant-numeric: tabular-nums; }
-.more.proxy { color: var(--proxy-ink); } .more.disk { color: var(--disk-ink); } .more.ahead { color: var(--press-soft); }
+.mark { border: 0 dashed var(--proxy-ink); border-top-width: 2px; }
+.mark.rise { border-width: 0 0 0 2px; }
+.mark.high { border-color: var(--press-warn); }
+.mark span { position: absolute; right: 100%; top: -9px; padding-right: 5px; white-space: nowrap; font-size: 11px; font-weight: 600; color: var(--proxy-ink); text-align: right; }
+.more { font-weight: 700; font-size: 13px; text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.more.proxy { color: var(--proxy-ink); } .more.disk { color: var(--disk-ink); } .more.lost { color: var(--lost-ink); } .more.ahead { color: var(--press-soft); }
 .ground { height: 0; border-top: 2px solid var(--press-line); }
 .file { border: 2px solid var(--disk); border-top-style: dashed; border-radius: 5px; background: var(--disk-soft); }
 .fileword { font-size: 11px; font-weight: 600; color: var(--disk-ink); }
@@ -97,6 +100,9 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .counter b { display: block; font-size: 18px; font-variant-numeric: tabular-nums; }
 .counter.bad { border-left-color: var(--lost); } .counter.bad b { color: var(--lost-ink); }
 .counter span { color: var(--press-soft); }
+.counter.tally { border-left-color: var(--proxy); line-height: 20px; white-space: nowrap; } .counter.tally b { display: inline-block; min-width: 2ch; text-align: right; font-size: 15px; color: var(--proxy-ink); }
+.queue { font-size: 11px; line-height: 14px; text-align: center; width: max-content; translate: -50%; color: var(--kernel-ink); font-variant-numeric: tabular-nums; }
+.wait { font-size: 12px; line-height: 15px; font-weight: 600; color: var(--press-warn); }
 .arrow { height: 0; border-top: 2px solid var(--press-control); }
 .arrow::after { content: ""; position: absolute; right: 0; top: -6px; border: 5px solid transparent; border-left: 7px solid var(--press-control); border-right: 0; }
 .arrow.stopped { border-top-style: dotted; border-color: var(--press-warn); }
@@ -124,7 +130,10 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .piece.lost { background: var(--lost-soft); border: 2px dashed var(--lost); color: var(--lost-ink); }
 .piece.gone { opacity: 0; }
 .square { border: 1.5px dashed var(--press-control); }
-.square.proxy { border-color: var(--proxy); } .square.lost { border-color: var(--press-line); } .square.disk { border-color: var(--disk); }
+.square { display: grid; place-items: center; font-size: 11px; line-height: 1; }
+.square.proxy { border-color: var(--proxy); color: var(--proxy-ink); } .square.lost { border-color: var(--press-line); color: var(--lost-ink); } .square.disk { border-color: var(--disk); color: var(--disk-ink); }
+.square:is(.delivered, .ahead) { border: 0; color: var(--press-soft); }
+.tag { position: absolute; left: 0; top: 0; padding: 0 2px; font: 600 11px/14px var(--press-sans, sans-serif); background: var(--press-card); color: var(--kernel-ink); border-radius: 3px; }
 
 .crowd { line-height: 1.2; }
 .people { display: flex; gap: 6px; margin-top: 3px; }
@@ -137,7 +146,8 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .person i { position: absolute; right: -2px; top: -5px; font: 700 12px/1 var(--press-sans, sans-serif); font-style: normal; color: var(--delivered-ink); }
 .person.waits i { color: var(--press-warn); } .person.ice i { color: var(--kernel-ink); }
 
-.strip { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 2px; margin-top: 6px; }
+.stripword { margin: 5px 0 3px; font-size: 12px; line-height: 15px; color: var(--press-soft); }
+.strip { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 2px; }
 .cell { min-width: 0; text-align: center; font: 700 11px/14px system-ui, sans-serif; color: var(--press-ink); border-radius: 3px; }
 .cell i { display: block; height: 12px; border: 1px solid var(--press-control); border-radius: 3px; }
 .cell.damaged, .cell.missing { color: var(--lost-ink); }
@@ -172,7 +182,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
   .body { padding: .8rem 1rem 1.2rem; } .top { padding: .5rem 1rem; } .title, .top label > span { display: none; } .top label, .top select { width: 100%; }
   .live { font-size: 11.5px; gap: .2rem .8rem; padding: 0 8px; } .live .rest { display: none; }
   .fields, .fields.two { grid-template-columns: 1fr; } .status { min-height: 7.2rem; } .code { font-size: 11px; line-height: 16px; } .trace { font-size: 10.5px; }
-  .counter b { font-size: 16px; } .scrub { flex-basis: 100%; }
+  .counter b { font-size: 16px; } .more { font-size: 11.5px; } .people { gap: 1px; } .scrub { flex-basis: 100%; }
   .ledger { gap: 0 1rem; font-size: 11.5px; }
 }
 @media (forced-colors: active) {
@@ -203,7 +213,8 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
       <div class="scenery"></div>
       <div class="pieces"></div>
     </div>
-    <div class="strip" role="img" data-chunks></div>
+    <div data-strip><p class="stripword">The same page in <b>chunks</b>, as curl counts: each is a size line and then that many bytes.</p>
+    <div class="strip" role="img" data-chunks></div></div>
     <ul class="ledger" data-ledger></ul>
     </div>
     <div class="status" role="status" aria-live="polite"><p data-say></p></div>
@@ -217,15 +228,19 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
       <div class="fields">
         ${field("backend", "The backend sends", 0, 64, 4)}
         ${field("client", "The client reads", 0, 96, 4)}
-        ${field("kernel", "Send buffer", 64, 384, 32)}
+        ${field("send", "Send buffer", 64, 384, 32)}
       </div>
-      <details><summary>More to change</summary><div class="fields two">
+      <details><summary>More to change</summary><div class="fields">
+        ${field("receive", "Receive buffer", 64, 384, 32)}
+        ${field("memory", "High mark", 64, 768, 64)}
+        ${field("low", "Low mark", 0, 768, 64)}
+      </div><div class="fields two">
         <div class="field"><label for="policy">When the send buffer is full, the proxy</label><select id="policy" data-policy></select></div>
         <div class="field"><label for="pace">Playback</label><select id="pace" data-pace><option value="2">slow</option><option value="1" selected>normal</option><option value="0.4">fast</option></select></div>
       </div></details>
     </div>
     <details data-table><summary>The same in words</summary><div class="table"><slot></slot></div>
-    <p class="small">A model, not a measurement. A tick is one turn of the loop: at most one block of 65,536 bytes is read. The client reads up to ${model.GULP.toLocaleString("en-US")} bytes at a time. The page is ${model.DEFAULTS.chunks} chunks long.</p></details>
+    <p class="small">A model, not a measurement. A tick is one turn of the loop: at most one block of 65,536 bytes is read. The client reads up to ${model.GULP.toLocaleString("en-US")} bytes at a time. A block is what one read of the proxy returns. A chunk is what the backend announces with a size: the page is ${model.DEFAULTS.chunks} chunks long.</p></details>
   </div>
 </section>`;
 
@@ -233,13 +248,8 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
     const plural = (count, one, many) => `${number.format(count)} ${count === 1 ? one : many}`;
     const reduced = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-    /** A moment inside a tick: the client has read, the proxy has read, and has not written yet. */
-    function within(before, after) {
-        const end = after.delivered.length ? after.delivered.at(-1)[1] : 0;
-        const kernel = before.kernel.filter(([, to]) => to > end).map(([from, to]) => [Math.max(from, end), to]);
-        const proxy = [...before.proxy, [before.sent, after.sent]];
-        return { ...before, sent: after.sent, delivered: after.delivered, kernel, proxy };
-    }
+    /** Ticks after which a run is taken to have no end. */
+    const MOST = 1200;
 
     class BufferSim extends HTMLElement {
         static observedAttributes = ["preset"];
@@ -341,8 +351,9 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         /** Back to the first tick, with the settings as they are. */
         reset() {
             this.pause();
-            this.frames = [model.create(this.config)];
             this.at = 0;
+            this.frames = [];
+            this.foresee(model.create(this.config));
             this.show();
         }
 
@@ -354,11 +365,17 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             this.$("[data-preset]").value = "";
             const state = model.configure(this.state, changes);
             this.frames.length = this.at;
-            this.frames.push(state);
+            this.foresee(state);
             this.show();
         }
 
-        /** Shows a moment that has been. */
+        /** All that will happen from this state on, so that the scrubber knows how far it is to the end. */
+        foresee(state) {
+            const most = this.frames.length + MOST;
+            for (this.frames.push(state); this.frames.length < most && !model.settled(state); ) this.frames.push((state = model.step(state)));
+        }
+
+        /** Shows another moment. */
         seek(tick) {
             this.pause();
             this.at = Math.max(0, Math.min(this.frames.length - 1, tick));
@@ -370,8 +387,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             if (this.ended()) this.reset();
             if (!reduced()) return this.run();
             // Little motion: to the end at once. The scrubber leads back to any moment.
-            while (!this.ended()) this.next();
-            this.show();
+            this.seek(this.frames.length - 1);
         }
 
         run() {
@@ -398,7 +414,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         }
 
         ended() {
-            return this.at === this.frames.length - 1 && model.settled(this.state);
+            return this.at === this.frames.length - 1;
         }
 
         step() {
@@ -406,16 +422,10 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             if (!this.ended()) this.advance(reduced() ? 0 : BEAT);
         }
 
-        /** One tick on: the one that was seen before, or a new one. */
-        next() {
-            if (this.at === this.frames.length - 1) this.frames.push(model.step(this.state));
-            this.at += 1;
-        }
-
         /** One tick on, played in `time` milliseconds. */
         advance(time) {
             const before = this.state;
-            this.next();
+            this.at += 1;
             this.show(before, time);
         }
 
@@ -447,11 +457,12 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             };
             if (!before || time === 0) return settle();
 
-            // First what was read, then what became of it: the counters wait for the blocks that they count.
+            // While blocks are on their way, only the live line speaks, of what was read. Words and counters come when
+            // the blocks have arrived: what they say is never ahead of the picture, nor behind it.
             const reads = state.calls.filter(({ call }) => call === "read");
-            if (reads.length) this.around({ ...within(before, state), calls: reads }, g, false);
+            if (reads.length) this.live({ ...state, calls: reads }, model.ledger(before));
             const halt = stage.play(pieces, before, state, g, time);
-            const timers = [setTimeout(() => this.around(state, g), reads.length ? time * 0.56 : 0), setTimeout(settle, time)];
+            const timers = [setTimeout(() => this.around(state, g), time * stage.LANDED), setTimeout(settle, time)];
             this.stop = () => {
                 timers.forEach(clearTimeout);
                 halt();
@@ -459,70 +470,95 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             };
         }
 
-        /** Everything around the blocks: scenery, counters, words. Nothing is said of a moment inside a tick. */
-        around(state, g, whole = true) {
+        /** Everything around the blocks: scenery, counters, words. */
+        around(state, g) {
             const now = model.ledger(state);
             const verdict = model.decode(state);
-            this.scenery(state, g, now, verdict, whole ? this.at : this.at - 1);
-            this.strip(state, verdict);
+            this.scenery(state, g, now, verdict);
+            this.strip(state, verdict, now);
             this.live(state, now);
-            if (whole) this.say(state);
+            this.say(state);
         }
 
         /** Everything on the stage that is not a block. */
-        scenery(state, g, now, verdict, last) {
+        scenery(state, g, now, verdict) {
             const { config } = state;
-            const { policy } = config;
+            const { policy, buffers } = config;
             const { more } = stage.place(state, g);
             const box = (x, y, w, h) => `left:${x}px;top:${y}px;width:${w}px;${h === undefined ? "" : `height:${h}px`}`;
             const middle = (part) => part.x + part.w / 2;
             const html = [];
             const add = (style, className, inside = "") => html.push(`<div class="${className}" style="${style}">${inside}</div>`);
 
-            add(g.wide ? `left:${middle(g.backend)}px` : "left:0;translate:0", "name", "backend");
-            add(`left:${middle(g.proxy)}px`, "name", "proxy");
-            add(g.wide ? `left:${middle(g.kernel)}px` : "right:0;translate:0", "name", g.wide ? "kernel’s send buffer" : "send buffer");
+            // Names: those of several buffers take two lines, and on a telephone, where they are closer, two heights.
+            const above = (lines) => g.top - 5 - 15 * lines;
+            const narrow = !g.wide && buffers > 1;
+            add(g.wide ? `left:${middle(g.backend)}px;top:${above(1)}px` : `left:0;translate:0;top:${above(narrow ? 2 : 1)}px`, "name", "backend");
+            add(`left:${middle(g.proxy)}px;top:${above(1)}px`, "name", "proxy");
+            for (const queue of g.queues) {
+                const kind = queue.endsWith("Send") ? "send" : "receive";
+                if (buffers === 1) add(`top:${above(1)}px;${g.wide ? `left:${middle(g[queue])}px` : "right:0;translate:0"}`, "name", g.wide ? "kernel’s send buffer" : "send buffer");
+                else if (narrow) add(`top:${above(kind === "send" ? 1 : 2)}px;${queue === g.order.at(-1) ? "right:0;translate:0" : `left:${middle(g[queue])}px`}`, "name two", kind);
+                else add(`left:${middle(g[queue])}px;top:${above(2)}px`, "name two", `${kind}<br>buffer`);
+            }
             const words = { exact: ["good", "✓ whole"], broken: ["bad", "✕ curl: 56"], "cut off": ["bad", "✕ curl: 18"], unnoticed: ["bad", "curl: 0, and wrong"] }[verdict.kind];
             const says = words ? ` <span class="verdict ${words[0]}">${words[1]}</span>` : config.client === 0 ? ` <span class="verdict">· doesn’t read</span>` : "";
-            add(`left:${g.wide ? middle(g.client) : g.width / 2}px;top:${g.client.y - 22}px`, "name", `client${says}`);
+            add(`left:${g.wide ? middle(g.client) : g.width / 2}px;top:${g.client.y - 20}px`, "name", `client${says}`);
 
             const part = (p, className) => add(box(p.x, p.y, p.w, p.h), className);
             part(g.backend, "box backend");
             part(g.proxy, "box proxy");
             part(g.client, "box client");
 
-            // The kernel's buffer, as high as it is large.
-            const high = (config.kernel / BLOCK) * g.side;
-            const full = now.kernel >= config.kernel;
-            add(box(g.kernel.x + 4, g.floor - 6 - high, g.side + 8, high + 3), `tank ${full ? "full" : ""}`);
-            add(`left:${middle(g.kernel)}px;top:${g.floor - 24 - high}px`, "tankword", full ? "full" : "");
+            // The kernel's buffers, each as high as it is large.
+            for (const queue of g.queues) {
+                const high = (model.capacity(config, queue) / BLOCK) * g.side;
+                const x = g[queue].x + (g[queue].w - g.side) / 2 - 4;
+                const full = model.isFull(state, queue);
+                add(box(x, g.floor - 6 - high, g.side + 8, high + 3), `tank ${full ? "full" : ""}`);
+                add(`left:${middle(g[queue])}px;top:${g.floor - 24 - high}px`, "tankword", full ? "full" : "");
+                // As ss calls what waits in them.
+                if (buffers > 1 && g.wide) {
+                    const bytes = state[queue].reduce((sum, [from, to]) => sum + to - from, 0);
+                    add(`left:${middle(g[queue])}px;top:${g.floor + 4}px`, "queue", `${queue.endsWith("Send") ? "Send-Q" : "Recv-Q"}<br>${number.format(bytes)}`);
+                }
+            }
 
-            // The ways between them. Whoever waits stands at a barrier.
+            // The ways between them. Whoever waits stands at a barrier, and the barrier says why.
             const level = g.floor - 8 - g.side / 2;
-            const held = state.sent < state.total && state.tick > 0 && (state.paused || state.blocked);
-            const arrow = (from, to, y, stopped, word) => {
-                add(box(from + 3, y, to - from - 6), `arrow ${stopped ? "stopped" : ""}`);
-                if (!stopped) return;
-                if (g.wide) add(`left:${(from + to) / 2}px;top:${y + 13}px`, "arrowword", word);
-                else add(`left:${from}px;top:${y - 60}px;width:${to - from}px;height:46px`, "arrowword upright", word);
+            const more_to_read = state.read < state.total && state.tick > 0;
+            const isFull = (queue) => g.queues.includes(queue) && model.isFull(state, queue);
+            const stops = {
+                backend: buffers === 1 ? more_to_read && (state.paused || state.blocked) && "waits" : state.stalled && (buffers === 2 ? "window 0" : "full"),
+                backendSend: isFull("proxyReceive") && "window 0",
+                proxyReceive: more_to_read && (state.paused || state.blocked) && (state.paused ? "paused" : "not read"),
+                proxy: state.blocked ? "waits" : buffers > 1 && state.proxy.length && isFull("proxySend") && "full",
+                proxySend: isFull("clientReceive") ? "window 0" : buffers < 4 && config.client === 0 && now.kernel > 0 && "stalls",
+                clientReceive: config.client === 0 && state.clientReceive.length > 0 && "stalls",
             };
-            arrow(g.backend.w, g.proxy.x, level, held, "waits");
-            arrow(g.proxy.x + g.proxy.w, g.kernel.x, level, state.blocked, "waits");
-            if (g.wide) arrow(g.kernel.x + g.kernel.w, g.client.x, level, config.client === 0 && now.kernel > 0, "stalls");
-
-            else add(box(middle(g.kernel), g.floor + 5, 0, g.client.y - g.floor - 9), `arrow down ${config.client === 0 && now.kernel > 0 ? "stopped" : ""}`);
+            const way = g.wide ? [...g.order, "client"] : g.order;
+            way.slice(1).forEach((name, i) => {
+                const from = g[way[i]].x + g[way[i]].w;
+                const to = g[name].x;
+                const word = stops[way[i]];
+                add(box(from + 3, level, to - from - 6), `arrow ${word ? "stopped" : ""}`);
+                if (!word) return;
+                if (g.wide && g.gap >= 44) add(`left:${(from + to) / 2}px;top:${level + 13}px`, "arrowword", word);
+                else if (g.gap > 10) add(`left:${from}px;top:${level - 72}px;width:${to - from}px;height:60px`, "arrowword upright", word);
+            });
+            const last = g[g.order.at(-1)];
+            if (!g.wide) add(box(middle(last), g.floor + 5, 0, g.client.y - g.floor - 9), `arrow down ${stops[g.order.at(-1)] ? "stopped" : ""}`);
+            if (state.stalled) add(box(0, g.floor + 6, g.proxy.x - 4), "wait", `write<br>waits`);
 
             // The proxy: its code, its hand, its floor; and in the floor of one that forgets, a hole.
-            const at = stage.line(state);
-            add(box(g.proxy.x + 4, g.proxy.y + 4, g.proxy.w - 8), "code", stage.CODE[policy].map(([, text], i) =>
-                `<div class="${i === at ? "now" : ""}">${text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</div>`).join(""));
+            add(box(g.proxy.x + 4, g.proxy.y + 4, g.proxy.w - 8), "code", stage.code(policy, g).map((text) => `<div>${text}</div>`).join(""));
             add(box(g.hand.x - 4, g.hand.y + g.side - 9, g.side + 8, 13), "hand");
-            // Its memory still has what was read last, until the next read writes over it.
             add(`left:${g.hand.x - 22}px;top:${g.hand.y - 17}px;width:${g.side + 44}px`, "held", "block");
-            if (state.sent > 0) add(box(g.hand.x, g.hand.y, g.side, g.side), "ghost", Math.ceil(state.sent / BLOCK));
+            // What was read last is lost or kept by now: the block may be read into again.
+            if (!state.blocked) add(box(g.hand.x, g.hand.y, g.side, g.side), "free", "free");
             if (stage.CODE[policy].length === 2) {
                 const lines = g.wide ? 8 : 6;
-                add(box(g.proxy.x + 10, g.hand.y + g.side + 13 - lines * 17, g.hand.x - g.proxy.x - (g.wide ? 34 : 20), lines * 17), "trace", this.trace(last, lines).join(""));
+                add(box(g.proxy.x + 10, g.hand.y + g.side + 13 - lines * 17, g.hand.x - g.proxy.x - (g.wide ? 34 : 20), lines * 17), "trace", this.trace(lines).join(""));
             }
             const trap = policy === "drop" ? [g.hand.x - 7, g.hand.x + g.side + 7] : null;
             const right = g.proxy.x + g.proxy.w;
@@ -532,32 +568,47 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                 add(`left:${trap[0] - 3}px;top:${g.floor - 1}px;transform:rotate(14deg)`, "door");
                 add(`left:${trap[1] - 1}px;top:${g.floor - 1}px;transform:rotate(-14deg)`, "door");
             }
-            const rows = (bytes) => g.stack.bottom + g.side + 1 - (bytes / BLOCK / g.stack.columns) * g.cell;
-            const left = g.stack.right - (g.stack.columns - 1) * g.cell;
-            if (g.wide && stage.CODE[policy].length > 2) add(`left:${g.proxy.x + 8}px;top:${g.stack.bottom + g.side / 2 - 7}px`, "held", "pending");
+            const { stack, cell } = g;
+            const left = stack.right - (stack.columns - 1) * cell;
+            if (g.wide && stage.CODE[policy].length > 2) add(`left:${g.proxy.x + 8}px;top:${stack.bottom + g.side / 2 - 7}px`, "held", "pending");
             if (policy === "hold") {
-                for (const [bytes, word] of [[config.memory, "stop"], [config.memory / 2, g.wide ? "go on" : "go"]]) {
-                    add(box(left - 4, rows(bytes), g.stack.columns * g.cell + 5), "mark", `<span>${word}</span>`);
+                // A mark goes round the blocks that are below it: in the last row they are fewer.
+                for (const [bytes, word] of [[config.memory, "high"], [model.lowMark(config), "low"]]) {
+                    const blocks = Math.min(bytes / BLOCK, stack.columns * stack.rows);
+                    const row = Math.floor(blocks / stack.columns);
+                    const rest = blocks - row * stack.columns;
+                    const y = stack.bottom + g.side + 1 - row * cell;
+                    const edge = stack.right + g.side + 2 - rest * cell;
+                    const name = `<span>${word}${g.wide ? ` ${Math.round(bytes / KIB)} KiB` : ""}</span>`;
+                    add(box(left - 4, y, (rest ? edge : stack.right + g.side + 4) - left + 4), `mark ${word}`, name);
+                    if (!rest) continue;
+                    add(box(edge, y - cell, 0, cell), `mark rise ${word}`);
+                    add(box(edge, y - cell, stack.right + g.side + 4 - edge), `mark ${word}`);
                 }
             }
             const chip = (where, x, y, count) => count && add(box(x, y, g.side), `more ${where}`, `+${count}`);
-            chip("proxy", left, g.stack.bottom - (g.stack.rows - 1) * g.cell + g.side / 2 - 8, more.proxy);
-            chip("ahead", g.backend.x + 8, g.backend.y + 6, more.ahead);
+            chip("proxy", left, stack.bottom - (stack.rows - 1) * cell + g.side / 2 - 8, more.proxy);
+            chip("ahead", middle(g.backend) - g.side / 2, g.backend.y + 6, more.ahead);
 
-            // Below the floor: the file, or what has been lost; and the others, who want pages of their own.
+            // Below the proxy's floor: the file, or what has been lost; and the others, who want pages of their own.
             const pit = !this.early || now.lost > 0;
             if (pit) {
-                if (policy === "drop" || now.lost > 0) add(box(104, g.ground, right - 104), "ground");
-                add(box(0, g.floor + 10, 100), `counter ${now.lost ? "bad" : ""}`, `<span>${now.lost ? "✕ lost" : "lost"}</span><b data-lost>${number.format(now.lost)}</b><span>bytes</span>`);
+                if (policy === "drop" || now.lost > 0) add(box(g.pit, g.ground, right - g.pit), "ground");
+                add(`left:${g.proxy.x}px;top:${g.floor + 10}px`, `counter ${now.lost ? "bad" : ""}`, `<span>${now.lost ? "✕ lost" : "lost"}</span><b data-lost>${number.format(now.lost)}</b><span>bytes</span>`);
+                const lying = Math.round((g.hand.x - g.pit - 28) / cell - 0.5);
+                if (more.lost) add(`right:${g.width - g.hand.x + Math.max(0, lying) * cell + 6}px;top:${g.ground - g.side / 2 - 11}px`, "more lost", `+${more.lost}`);
+            }
+            if (policy === "hold" && !now.lost) {
+                add(`left:${g.pit}px;top:${g.floor + 10}px`, "counter tally", `<b data-pauses>${state.pauses}</b> <span>pauses</span><br><b data-resumes>${state.resumes}</b> <span>resumes</span>`);
             }
             if (policy === "spill" || now.disk > 0) {
-                const wide = Math.max(1, Math.floor((g.hand.x + g.side - 104) / g.cell)) * g.cell;
+                const wide = Math.max(1, Math.floor((g.hand.x + g.side - g.pit) / cell)) * cell;
                 const x = g.hand.x + g.side + 5 - wide;
                 add(box(x - 4, g.ground - g.side - 8, wide + 4, g.side + 10), "file");
                 add(`left:${x}px;top:${g.ground - g.side - 22}px`, "fileword", "temporary file");
                 chip("disk", x, g.ground - g.side / 2 - 11, more.disk);
             }
-            if (policy === "one" || policy === "block") {
+            if ((policy === "one" || policy === "block") && state.others.length) {
                 const waiting = state.others.filter((other) => other.since !== null).length;
                 const ice = policy === "block" && state.frozen >= FROZEN;
                 const people = state.others.map((other) => {
@@ -566,30 +617,31 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                     return `<div class="person ${waits ? "waits" : ""} ${waits && ice ? "ice" : ""}">${PERSON}<i>${waits ? (ice ? "✻" : "…") : served ? "✓" : ""}</i></div>`;
                 }).join("");
                 const word = waiting === 0 ? "nobody waits" : `${waiting} ${ice ? "frozen" : policy === "one" ? "in line" : "waiting"}`;
-                const x = g.wide ? g.client.x + 8 : pit ? 112 : 4;
+                const x = g.wide ? g.client.x + 8 : pit ? g.pit + 4 : 4;
                 add(`left:${x}px;top:${g.floor + 8}px`, "crowd", `the other clients: <b>${word}</b><div class="people">${people}</div>`);
             }
 
             // The client's page, a place for every block. A hole is one that later bytes have overtaken.
             const end = state.delivered.length ? state.delivered.at(-1)[1] : 0;
             const missing = new Set(stage.pieces(state.lost).filter((piece) => piece.to <= end).map((piece) => piece.block));
-                for (let block = 0; block < Math.ceil(state.total / BLOCK); block += 1) {
+            for (let block = 0; block < Math.ceil(state.total / BLOCK); block += 1) {
                 const hole = missing.has(block);
-                add(box(g.client.x + 8 + (block % g.columns) * g.cell, g.client.y + 8 + Math.floor(block / g.columns) * g.cell, g.side, g.side), `slot ${hole ? "hole" : ""}`);
+                add(box(g.client.x + 8 + (block % g.columns) * cell, g.client.y + 8 + Math.floor(block / g.columns) * cell, g.side, g.side), `slot ${hole ? "hole" : ""}`);
             }
             this.$(".scenery").innerHTML = html.join("");
         }
 
         /** What the last writes answered, the newest below: the proxy's diary, where it keeps nothing else. */
-        trace(last, lines) {
+        trace(lines) {
             const list = [];
+            const last = this.at;
             for (let i = last; i > 0 && list.length < lines; i -= 1) {
                 const state = this.frames[i];
                 const write = state.calls.findLast(({ call }) => call === "write");
                 const { answer } = model.live(state);
                 if (!write || (write.waits && i < last)) continue;
                 const lost = state.calls.find(({ call }) => call === "lose");
-                list.unshift(`<div><span>${Math.ceil(state.sent / BLOCK)}</span> ${this.width < 600 ? "" : "→ "}${answer}${lost ? ` <b>−${number.format(lost.bytes)}</b>` : ""}</div>`);
+                list.unshift(`<div><span>${Math.ceil(state.read / BLOCK)}</span> ${this.width < 600 ? "" : "→ "}${answer}${lost ? ` <b>−${number.format(lost.bytes)}</b>` : ""}</div>`);
             }
             return list;
         }
@@ -601,7 +653,9 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             this.$(".live .call").textContent = call;
             this.$(".live .answer").textContent = answer;
             this.$(".live .rest").textContent = rest;
-            this.$(".live .rest").className = `rest ${rest ? state.calls.at(-1).call : ""}`;
+            this.$(".live .rest").className = `rest ${rest ? state.calls.at(-1)?.call : ""}`;
+            const line = stage.line(state);
+            this.$$(".code div").forEach((div, i) => div.classList.toggle("now", i === line));
             for (const [place] of this.places) this.$(`[data-sum=${place}]`).textContent = number.format(now[place]);
             if (!this.early) this.$("[data-place=disk]").hidden = state.config.policy !== "spill" && now.disk === 0;
         }
@@ -611,10 +665,15 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             const sentence = state.tick === 0 && this.preset ? PRESETS[this.preset].intro : model.sentence(state);
             const p = this.$("[data-say]");
             if (p.textContent !== sentence) p.textContent = sentence;
-            this.$("[data-stage]").setAttribute("aria-label", `From left to right: backend, proxy, the kernel’s send buffer, client. ${this.summary()}`);
+            this.$("[data-stage]").setAttribute("aria-label", `From left to right: ${this.way(state)}. ${this.summary()}`);
         }
 
-        /** The scrubber, over the ticks that have been. */
+        way({ config }) {
+            const kernel = { 1: ["", "the kernel’s send buffer"], 2: ["the proxy’s receive buffer, ", "its send buffer"], 4: ["its send buffer, the proxy’s receive buffer, ", "its send buffer, the client’s receive buffer"] }[config.buffers];
+            return `backend, ${kernel[0]}proxy, ${kernel[1]}, client`;
+        }
+
+        /** The scrubber, over all ticks up to the end. */
         moment() {
             const moment = this.$("[data-moment]");
             moment.max = this.frames.length - 1;
@@ -624,8 +683,10 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
         }
 
         /** The page, chunk by chunk: in each, its bytes in the colors of where they are, and below it a sign. */
-        strip(state, verdict) {
-            const where = PLACES.flatMap(([place]) => state[place].map(([from, to]) => [from, to, place])).sort((a, b) => a[0] - b[0]);
+        strip(state, verdict, now) {
+            // Chunks are for where bytes can be missing; elsewhere they would only be a second kind of block.
+            this.$("[data-strip]").hidden = state.config.policy !== "drop" && now.lost === 0;
+            const where = PLACES.flatMap(([place]) => model.ranges(state, place).map(([from, to]) => [from, to, place])).sort((a, b) => a[0] - b[0]);
             const chunks = model.chunks(state);
             const stopped = verdict.kind === "broken" || verdict.kind === "cut off" ? verdict.chunk : -1;
             this.$$("[data-chunks] .cell").forEach((cell, i) => {
@@ -649,14 +710,21 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 
         /** The controls show what is set, whoever set it. */
         set(config) {
+            const { policy, buffers } = config;
+            const asked = { receive: buffers > 1, memory: policy === "hold" || policy === "spill", low: policy === "hold" };
             for (const input of this.$$("[data-set]")) {
                 const name = input.dataset.set;
-                input.value = config[name] / KIB;
-                const size = `${number.format(config[name])} bytes`;
-                const words = name === "kernel" ? size : config[name] ? `${size} a tick` : "nothing";
-                this.$(`[data-out=${name}]`).textContent = name === "kernel" ? size : config[name] ? `${number.format(config[name])} a tick` : "nothing";
+                const value = name === "low" ? model.lowMark(config) : config[name];
+                input.value = value / KIB;
+                input.parentNode.hidden = asked[name] === false;
+                const isSpeed = name === "backend" || name === "client";
+                const [size, words] = isSpeed ? [value ? `${number.format(value)} a tick` : "nothing", value ? `${number.format(value)} bytes a tick` : "nothing"] : Array(2).fill(`${number.format(value)} bytes`);
+                this.$(`[data-out=${name}]`).textContent = size;
                 input.setAttribute("aria-valuetext", words);
             }
+            this.$("label[for=send]").textContent = buffers === 4 ? "Each send buffer" : "Send buffer";
+            this.$("label[for=receive]").textContent = buffers === 4 ? "Each receive buffer" : "Receive buffer";
+            this.$("label[for=memory]").textContent = policy === "hold" ? "High mark" : "Kept in memory";
             this.$("[data-policy]").value = config.policy;
         }
     }

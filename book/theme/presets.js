@@ -1,12 +1,23 @@
 // The settings of the simulator that a page can load, in one place: the simulator runs them, and the press checks them
 // and makes from them the table for readers who cannot run it. The press reads what stands between the first { and the
-// last } as JSON. Speeds are KiB a tick; 0 is somebody who does not read at all.
+// last } as JSON. Speeds are KiB a tick, sizes KiB; 0 is somebody who does not read at all. What is not set is as in
+// DEFAULTS of buffer-model.js. buffers: how many of the kernel's buffers there are on the way, 1, 2 or 4.
 //
 // title, intro: what the simulator says. scene, proxy, outcome: the table's rows. mark: its badge (book/press, verdicts.rs).
-// seen: the step and the experiment in which the laboratory shows the same thing; null where no step does it yet.
+// seen: the step and the experiment in which the laboratory shows the same thing; null where no step does it yet. That of
+// chapter-5 will be ["05-backpressure", "pile-up"].
 "use strict";
 
 globalThis.BufferPresets = {
+    "four-buffers": {
+        "title": "Four buffers",
+        "intro": "The client doesn’t read. Who has to wait, and where do the bytes stay?",
+        "policy": "one", "buffers": 4, "others": 0, "backend": 64, "client": 0, "send": 256, "receive": 192,
+        "scene": "a backend that sends as fast as it can, a client that doesn’t read",
+        "proxy": "waits in write, and doesn’t read; so the two buffers behind it fill as well",
+        "outcome": "when all four buffers are full, the backend’s write waits as well, until the client reads",
+        "mark": "held", "seen": null
+    },
     "chapter-1": {
         "title": "Chapter 1: one at a time",
         "intro": "One client is served, at its own pace. The others are in the queue.",
@@ -43,13 +54,13 @@ globalThis.BufferPresets = {
         "outcome": "no byte is lost; the proxy's memory grows as long as the backend is faster",
         "mark": "grows", "seen": ["04-output-buffer", "pile-up"]
     },
-    "backpressure": {
-        "title": "Backpressure",
-        "intro": "The same two speeds, and a proxy that stops reading when its memory is full to a mark.",
-        "policy": "hold", "backend": 64, "client": 20,
+    "chapter-5": {
+        "title": "Chapter 5: backpressure",
+        "intro": "The same two speeds, and a proxy with two marks: at the high one it stops reading, at the low one it goes on.",
+        "policy": "hold", "buffers": 2, "backend": 64, "client": 20,
         "scene": "a fast backend, a slow client",
-        "proxy": "stops reading from the backend until there is room again",
-        "outcome": "no byte is lost, the memory stays small, and the backend is held back",
+        "proxy": "stops reading at its high mark, and goes on at its low one",
+        "outcome": "no byte is lost, the memory stays small, and the backend’s write waits",
         "mark": "held", "seen": null
     },
     "spill": {

@@ -8,7 +8,7 @@ const path = require("node:path");
 const { test } = require("node:test");
 
 const model = require("../../book/theme/buffer-model.js");
-const { KIB, BLOCK, GULP, PRESETS, POLICIES } = model;
+const { KIB, BLOCK, GULP, PRESETS, POLICIES, QUEUES } = model;
 
 /** Small random numbers that are the same in every run (mulberry32). */
 function random(seed) {
@@ -22,13 +22,19 @@ function random(seed) {
 
 function conserved(state) {
     const { sent, delivered, kernel, proxy, disk, lost } = model.ledger(state);
-    assert.equal(delivered + kernel + proxy + disk + lost, sent, `tick ${state.tick} of ${JSON.stringify(state.config)}`);
+    const where = `tick ${state.tick} of ${JSON.stringify(state.config)}`;
+    assert.equal(delivered + kernel + proxy + disk + lost, sent, where);
+    const size = (queue) => state[queue].reduce((sum, [from, to]) => sum + to - from, 0);
+    assert.equal(QUEUES.reduce((sum, queue) => sum + size(queue), 0), kernel, where);
+    assert.equal(size("backendSend") + size("proxyReceive"), sent - state.read, where);
+    const there = { 1: ["proxySend"], 2: ["proxyReceive", "proxySend"], 4: QUEUES }[state.config.buffers];
+    for (const queue of QUEUES) assert.ok(size(queue) === 0 || there.includes(queue), `${queue}: ${where}`);
 }
 
 /** Every place is in order, and what arrived comes before what waits: nobody overtakes. */
 function inOrder(state) {
     let last = 0;
-    for (const place of ["delivered", "kernel", "proxy", "disk"]) {
+    for (const place of ["delivered", "clientReceive", "proxySend", "proxy", "disk", "proxyReceive", "backendSend"]) {
         for (const [from, to] of state[place]) {
             assert.ok(from >= last && to > from, `${place} is out of order at tick ${state.tick}`);
             last = to;
@@ -52,8 +58,11 @@ test("bytes are conserved and stay in order, for settings of every kind that cha
         policy: pick(POLICIES),
         backend: Math.floor(next() * 70 * KIB),
         client: next() < 0.2 ? 0 : Math.floor(next() * 100 * KIB),
-        kernel: 1 + Math.floor(next() * 800 * KIB),
+        buffers: pick([1, 2, 4]),
+        send: 1 + Math.floor(next() * 800 * KIB),
+        receive: 1 + Math.floor(next() * 800 * KIB),
         memory: 1 + Math.floor(next() * 800 * KIB),
+        low: next() < 0.5 ? null : Math.floor(next() * 800 * KIB),
         disk: next() < 0.5 ? Infinity : Math.floor(next() * 1200 * KIB),
     });
     for (let i = 0; i < 400; i += 1) {
@@ -64,8 +73,9 @@ test("bytes are conserved and stay in order, for settings of every kind that cha
             conserved(state);
         }
         // Whoever waits gets there in the end, once the client reads.
-        state = run(model.configure(state, { backend: 64 * KIB, client: 64 * KIB }), 2000, (s) => s.finished);
-        assert.ok(state.finished);
+        state = run(model.configure(state, { backend: 64 * KIB, client: 64 * KIB, send: 64 * KIB, receive: 64 * KIB }), 2000, (s) => s.finished);
+        assert.ok(state.finished, JSON.stringify(state.config));
+        assert.equal(state.pauses, state.resumes);
         const { sent, delivered, lost } = model.ledger(state);
         assert.equal(delivered + lost, sent);
         assert.equal(sent, state.total);
@@ -81,10 +91,12 @@ test("step leaves the state alone that it was given", () => {
 
 test("only the policy that drops loses bytes", () => {
     for (const policy of POLICIES) {
-        const state = run(model.create({ policy, backend: 64 * KIB, client: 20 * KIB }), 2000, (s) => s.finished);
-        assert.ok(state.finished, policy);
-        assert.equal(model.ledger(state).lost > 0, policy === "drop", policy);
-        assert.equal(model.decode(state).kind, policy === "drop" ? "broken" : "exact", policy);
+        for (const buffers of [1, 2, 4]) {
+            const state = run(model.create({ policy, buffers, backend: 64 * KIB, client: 20 * KIB }), 2000, (s) => s.finished);
+            assert.ok(state.finished, policy);
+            assert.equal(model.ledger(state).lost > 0, policy === "drop", policy);
+            assert.equal(model.decode(state).kind, policy === "drop" ? "broken" : "exact", policy);
+        }
     }
 });
 
@@ -124,14 +136,14 @@ test("each preset is of the kind that its mark says", () => {
         assert.equal(lost > 0, mark === "loses", `${name}: ${lost} bytes lost`);
         assert.equal(frozen > 5, mark === "freezes", `${name}: frozen for ${frozen} ticks`);
         assert.equal(end.peak > 10 * BLOCK, mark === "grows", `${name}: at most ${end.peak} bytes in memory`);
-        assert.equal(paused || filed > 0, mark === "held", name);
+        assert.equal(paused || filed > 0 || end.stalled, mark === "held", name);
     }
 });
 
 test("holding back stays within its memory and a block, and spilling within memory and disk", () => {
     let peak = 0;
-    run(model.create({ ...PRESETS.backpressure, client: 0 }), 200, (s) => ((peak = Math.max(peak, s.peak)), false));
-    assert.ok(peak > 0 && peak < PRESETS.backpressure.memory + BLOCK);
+    run(model.create({ ...PRESETS["chapter-5"], client: 0 }), 200, (s) => ((peak = Math.max(peak, s.peak)), false));
+    assert.ok(peak > 0 && peak < PRESETS["chapter-5"].memory + BLOCK);
 
     const spill = run(model.create({ ...PRESETS.spill, client: 0, disk: 800 * KIB }), 200);
     const { proxy, disk } = model.ledger(spill);
@@ -140,15 +152,47 @@ test("holding back stays within its memory and a block, and spilling within memo
     assert.ok(spill.paused, "the file is full, so the backend waits again");
 });
 
+test("a client that stops reading stops the backend, one buffer after the other, and reading again frees it", () => {
+    for (const [name, order] of [
+        ["four-buffers", ["clientReceive", "proxySend", "blocked", "proxyReceive", "backendSend", "stalled"]],
+        ["chapter-5", ["proxySend", "paused", "proxyReceive", "stalled"]],
+    ]) {
+        const since = {};
+        const note = (s) => {
+            for (const what of order) if (QUEUES.includes(what) ? model.isFull(s, what) : s[what]) since[what] ??= s.tick;
+            return model.settled(s);
+        };
+        const stuck = run(model.create({ ...PRESETS[name], client: 0 }), 200, note);
+        const when = order.map((what) => since[what]);
+        assert.ok(when.every((tick) => tick > 0), `${name}: ${JSON.stringify(since)}`);
+        assert.deepEqual(when, [...when].sort((a, b) => a - b), JSON.stringify(since));
+        assert.ok(stuck.stalled && stuck.sent < stuck.total);
+        const freed = run(model.configure(stuck, { client: 64 * KIB }), 400, (s) => s.finished);
+        assert.equal(model.decode(freed).kind, "exact");
+    }
+});
+
+test("one mark for both makes more pauses than two, and each pause has its resume", () => {
+    const count = (low) => {
+        const end = run(model.create({ ...PRESETS["chapter-5"], low }), 2000, (s) => s.finished);
+        assert.equal(end.pauses, end.resumes);
+        return end.pauses;
+    };
+    const { memory } = PRESETS["chapter-5"];
+    assert.ok(count(null) >= 2, `${count(null)} pauses`);
+    assert.ok(count(memory) >= 3 * count(null), `${count(memory)} pauses, and ${count(null)} with two marks`);
+    assert.ok(count(0) <= count(null));
+});
+
 // What the sentence may claim, and when that is true. `history` has the states before this one.
 const waiting = (state) => state.others.filter((other) => other.since !== null).length;
 const ledger = (state) => model.ledger(state);
-const full = (state) => ledger(state).kernel >= state.config.kernel;
+const full = (state) => model.isFull(state, "proxySend");
 const CLAIMS = [
-    [/buffer is full/, full],
+    [/(kernel’s|send) buffer is full/, full],
     [/There is room/, (s) => !full(s)],
-    [/no write has to wait/, (s) => !s.blocked && s.proxy.length === 0],
-    [/write waits/, (s) => s.blocked && s.proxy.length > 0 && ["one", "block"].includes(s.config.policy)],
+    [/no write has to wait/, (s) => !s.blocked && !s.stalled && s.proxy.length === 0],
+    [/(?<!backend’s )write waits/, (s) => s.blocked && s.proxy.length > 0 && ["one", "block"].includes(s.config.policy)],
     [/write doesn’t wait/, (s) => s.config.policy === "drop"],
     [/Nothing is lost/, (s) => ledger(s).lost === 0],
     [/drops the rest|stays lost|are lost/, (s) => ledger(s).lost > 0],
@@ -157,14 +201,23 @@ const CLAIMS = [
     [/other clients wait/, (s) => waiting(s) > 1],
     [/One at a time|in line/, (s) => s.config.policy === "one"],
     [/inside the only loop/, (s) => s.config.policy === "block" && !s.turn],
-    [/backend waits/, (s) => s.paused && s.sent < s.total],
-    [/has enough/, (s) => ledger(s).proxy > s.config.memory / 2],
+    [/backend waits/, (s) => s.paused && s.sent < s.total && s.config.buffers === 1],
+    [/backend’s write waits|so does the backend’s/, (s) => s.stalled && s.sent < s.total],
+    [/its receive buffer is full/, (s) => model.isFull(s, "proxyReceive") && s.config.buffers > 1],
+    [/client’s receive buffer is full/, (s) => model.isFull(s, "clientReceive") && s.config.buffers === 4],
+    [/window is zero/, (s) => model.isFull(s, "proxyReceive") || model.isFull(s, "clientReceive")],
+    [/All four buffers/, (s) => QUEUES.every((queue) => model.isFull(s, queue))],
+    [/waits in the kernel/, (s) => s.proxyReceive.length > 0 && (s.blocked || s.paused)],
+    [/What the proxy writes waits/, (s) => s.config.buffers === 4],
+    [/high mark, and doesn’t read/, (s) => s.paused && s.pauses > s.resumes && ledger(s).proxy > model.lowMark(s.config)],
+    [/reads on until/, (s) => s.config.policy === "hold" && !s.paused && ledger(s).proxy < s.config.memory && s.read < s.total],
+    [/proxy doesn’t read\./, (s) => s.paused],
     [/file is full/, (s) => ledger(s).disk >= s.config.disk],
     [/in a file/, (s) => ledger(s).disk > 0],
     [/in the proxy’s memory/, (s) => ledger(s).proxy > 0 || ledger(s).disk > 0],
     [/no limit/, (s) => s.config.policy === "buffer" && ledger(s).proxy > 0],
     [/has sent everything/, (s) => s.sent === s.total],
-    [/still reading/, (s) => s.config.client > 0 && s.kernel.length > 0],
+    [/still reading/, (s) => s.config.client > 0 && ledger(s).kernel > 0],
     [/client doesn’t read/, (s) => s.config.client === 0],
     [/backend sends nothing/, (s) => s.config.backend === 0],
     [/Nothing has been sent/, (s) => s.sent === 0],
@@ -181,8 +234,11 @@ test("the sentence is true at a hundred random settings, and leaves out neither 
         policy: pick(POLICIES),
         backend: next() < 0.1 ? 0 : 4 * KIB * Math.ceil(next() * 16),
         client: next() < 0.2 ? 0 : 4 * KIB * Math.ceil(next() * 24),
-        kernel: 32 * KIB * (2 + Math.floor(next() * 11)),
+        buffers: pick([1, 2, 4]),
+        send: 32 * KIB * (2 + Math.floor(next() * 11)),
+        receive: 32 * KIB * (2 + Math.floor(next() * 11)),
         memory: pick([2, 4, 8]) * BLOCK,
+        low: pick([null, 0, BLOCK, 2 * BLOCK]),
         disk: next() < 0.4 ? Infinity : 2 * BLOCK,
     });
     const made = new Set();
@@ -202,7 +258,8 @@ test("the sentence is true at a hundred random settings, and leaves out neither 
             }
             const { lost } = ledger(state);
             assert.ok(lost === 0 || /lost|drops/.test(sentence), `says nothing of a loss: ${where}`);
-            assert.ok(!state.blocked || /write waits/.test(sentence), `says nothing of the wait: ${where}`);
+            assert.ok(!state.blocked || /(?<!backend’s )write waits/.test(sentence), `says nothing of the wait: ${where}`);
+            assert.ok(!state.stalled || /backend’s write waits|so does the backend’s/.test(sentence), `says nothing of the backend’s wait: ${where}`);
             const count = sentence.match(/([\d,]+) bytes are lost/);
             if (count) assert.equal(Number(count[1].replaceAll(",", "")), lost, where);
             assert.match(sentence, /^[^.].*[.]$/, where);
@@ -236,7 +293,7 @@ test("a chunk's word follows its bytes", () => {
     const state = {
         ...model.create({ chunks: 5 }),
         sent: 4 * wire, delivered: [[0, wire + 10], [wire + 20, 2 * wire]], lost: [[wire + 10, wire + 20], [2 * wire, 3 * wire]],
-        kernel: [[3 * wire, 4 * wire]],
+        proxySend: [[3 * wire, 4 * wire]],
     };
     assert.deepEqual(model.chunks(state).map((chunk) => chunk.word), ["whole", "damaged", "missing", "under way", "ahead"]);
     assert.deepEqual(model.chunks(state).map((chunk) => chunk.headless), [false, false, true, false, false]);

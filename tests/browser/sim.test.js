@@ -196,7 +196,7 @@ test("the scrubber shows a moment that has been, and a new setting begins there"
     await page.locator("buffer-sim #client").first().fill("64");
     const changed = await shown(page);
     assert.deepEqual([changed.tick, changed.preset], ["tick 3", ""]);
-    assert.equal(await page.locator("buffer-sim #moment").first().getAttribute("aria-valuetext"), "tick 3 of 3", "what came after is no longer true");
+    assert.match(await page.locator("buffer-sim #moment").first().getAttribute("aria-valuetext"), /^tick 3 of \d\d+$/);
     await press(page, "play");
     assert.equal((await shown(page)).lost, "0");
     await page.close();
@@ -248,7 +248,7 @@ test("from the keyboard, and no key of it turns the page", async () => {
 
 test("stage, counter and strip fit a screen: 480 pixels high at 720 wide, 620 on a telephone, and nothing sticks out", async () => {
     for (const [width, most] of [[720, 480], [390, 620]]) {
-        for (const preset of ["chapter-1", "chapter-2", "chapter-3", "chapter-4", "backpressure", "spill"]) {
+        for (const preset of ["four-buffers", "chapter-1", "chapter-2", "chapter-3", "chapter-4", "chapter-5", "spill"]) {
             const page = await sized(THREE, width, { hash: `#sim=${preset}` });
             for (const moment of [0, 22, 200]) {
                 await ticks(page, moment);
@@ -326,7 +326,7 @@ test("every text has a contrast of 4.5 at least, in every theme", async () => {
     for (const theme of THEMES) {
         const weak = [];
         let measured = 0;
-        for (const [preset, moment] of [["chapter-1", 20], ["chapter-2", 30], ["chapter-3", 14], ["chapter-3", 60], ["chapter-4", 28], ["backpressure", 19], ["spill", 25]]) {
+        for (const [preset, moment] of [["chapter-1", 20], ["chapter-2", 30], ["chapter-3", 14], ["chapter-3", 60], ["chapter-4", 28], ["chapter-5", 19], ["spill", 25]]) {
             const page = await open(THREE, { theme, hash: `#sim=${preset}` });
             await ticks(page, moment);
             const found = await page.evaluate(contrasts);
@@ -374,13 +374,13 @@ test("before chapter 3 nothing in the simulator gives the cause away", async () 
 test("a link in the text, and one to the page, loads a preset", async () => {
     const page = await open(THREE);
     await page.evaluate(() => {
-        document.querySelector("main").insertAdjacentHTML("beforeend", '<p><a id="a-link" href="#sim=spill">spill</a> <a id="b-link" href="#sim=backpressure">hold</a></p>');
+        document.querySelector("main").insertAdjacentHTML("beforeend", '<p><a id="a-link" href="#sim=spill">spill</a> <a id="b-link" href="#sim=chapter-5">hold</a></p>');
     });
     await page.locator("#a-link").click();
     const last = (await page.locator("buffer-sim").count()) - 1;
     assert.equal((await shown(page, last)).preset, "spill");
     await page.locator("#b-link").click();
-    assert.equal((await shown(page, last)).preset, "backpressure");
+    assert.equal((await shown(page, last)).preset, "chapter-5");
     await page.close();
 
     const other = await open(THREE, { hash: "#sim=chapter-4" });
@@ -397,11 +397,11 @@ test("a chapter's own links load what they name, and bring the reader there", as
     assert.equal(focused, "play");
     await press(page, "play");
     assert.notEqual((await shown(page)).lost, "0");
-    await page.locator("a[href='#sim=backpressure']").click();
-    await ticks(page, 19);
+    await page.locator("a[href='#sim=chapter-5']").click();
+    await ticks(page, 26);
     const held = await shown(page);
     assert.deepEqual([held.policy, held.lost], ["hold", "0"]);
-    assert.match(held.says, /the backend waits/);
+    assert.match(held.says, /high mark, and doesn’t read.*window is zero, and the backend’s write waits/);
     assert.deepEqual(page.complaints, []);
     await page.close();
 });

@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::frame::{self, Entry, Glossary};
 use crate::output::Output;
 use crate::page::{chapter_number, expand};
-use crate::{Problem, Project, check};
+use crate::{Problem, Project, check, sim};
 
 /// Builds the pages into `destination`. If that fails, what was there before stays. Returns what is
 /// wrong with the book, a line each; a page with a directive that failed says so in its place.
@@ -60,7 +60,7 @@ struct Expansion {
 
 impl Expansion {
     fn expand(&self, book: &mut Book) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut problems = Vec::from_iter(sim::join(&self.project).err());
         let all = entries(book);
         let glossary = Glossary::read(&self.project);
         book.for_each_chapter_mut(|chapter| {

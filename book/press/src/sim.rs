@@ -1,6 +1,7 @@
-//! The simulator's place on a page, and the table for readers who cannot run it.
+//! The simulator's place on a page, the table for readers who cannot run it, and its scripts as one file.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -10,6 +11,13 @@ use crate::verdicts::{Mark, badge};
 use crate::{Problem, Project};
 
 const FILE: &str = "book/theme/presets.js";
+
+/// What the simulator is made of, in the order in which a browser must run it.
+const PARTS: [&str; 4] =
+    [FILE, "book/theme/buffer-model.js", "book/theme/buffer-stage.js", "book/theme/buffer-sim.js"];
+
+/// All of it as one script, which `book.toml` names and git ignores.
+const SCRIPT: &str = "book/theme/simulator.js";
 
 /// A setting of the simulator, as `book/theme/presets.js` has it: the part that the page's table shows.
 #[derive(Clone, Debug, Deserialize)]
@@ -68,4 +76,51 @@ pub fn disagreements(project: &Project) -> Result<Vec<Problem>, Problem> {
             .then(|| Problem::new(FILE, 0, message))
     });
     Ok(wrong.collect())
+}
+
+/// Writes the simulator's script: its parts one after the other, without comments and indentation. Every page
+/// loads it, and a page has to stay below 400 KB. mdBook reads scripts when it writes the pages, which is
+/// after the preprocessor has run, so stock mdBook finds this file as well.
+pub fn join(project: &Project) -> Result<(), Problem> {
+    let problem = |message| Problem::new(SCRIPT, 0, message);
+    let mut script = String::new();
+    for part in PARTS {
+        let text = project.read(part).map_err(problem)?;
+        script.extend(text.lines().filter_map(bare).flat_map(|line| [line, "\n"]));
+    }
+    // Not written again when nothing changed: `mdbook serve` watches this directory.
+    if project.read(SCRIPT).is_ok_and(|before| before == script) {
+        return Ok(());
+    }
+    // In one move, for another build may be reading it.
+    let failed = |error: std::io::Error| problem(error.to_string());
+    let path = project.root().join(SCRIPT);
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    fs::write(&fresh, script).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)
+}
+
+/// A line of a script without its indentation; nothing for a line that is empty or only a comment. In these
+/// scripts a comment has its own lines, and no text in quotes depends on how it is indented.
+fn bare(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let is_comment =
+        ["//", "/**", "* ", "*/"].iter().any(|sign| line.starts_with(sign)) || line == "*";
+    (!line.is_empty() && !is_comment).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bare;
+
+    #[test]
+    fn only_code_is_left_of_a_line() {
+        let code = ["    step(); // and why", "x", "*, *::before { top: 0; }"];
+        assert_eq!(
+            code.map(bare),
+            [Some("step(); // and why"), Some("x"), Some("*, *::before { top: 0; }")]
+        );
+        let rest =
+            ["", "   ", "// why", "    /** What. */", "     * More of it.", "     *", "     */"];
+        assert_eq!(rest.map(bare), [None; 7]);
+    }
 }

@@ -1,0 +1,1 @@
+// The tiny book has no simulator, only a place for one.
