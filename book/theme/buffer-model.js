@@ -490,7 +490,9 @@ if (typeof require === "function") require("./presets.js");
             ? isFull(state, "proxyReceive")
                 ? "So its receive buffer is full, the window is zero, and the backend’s write waits."
                 : "The backend’s write waits."
-            : buffers > 1 && state.proxyReceive.length && state.sent < state.total ? "What the backend sends waits in the kernel." : "";
+            : buffers > 1 && state.proxyReceive.length
+                ? state.sent < state.total ? "What the backend sends waits in the kernel." : "The backend has sent everything, and the rest waits in the kernel."
+                : "";
         const stall = state.stalled ? "The backend’s write waits." : "";
         if (state.blocked) {
             const all = buffers === 4 && state.stalled && QUEUES.every((queue) => isFull(state, queue));
@@ -512,7 +514,7 @@ if (typeof require === "function") require("./presets.js");
         if (now.proxy > 0) {
             const cause = full ? `${buffer} is full, so the rest waits in the proxy’s memory.` : "Bytes wait in the proxy’s memory.";
             const limit = state.read === state.total ? "" : policy === "buffer" ? "There is no limit to how much that can be." : policy === "hold" ? "It reads on until that reaches the high mark." : "";
-            return join(cause, state.sent === state.total ? "The backend has sent everything." : "", limit, stall, balance);
+            return join(cause, limit, state.sent === state.total ? "The backend has sent everything." : "", stall, balance);
         }
         if (policy === "drop" && now.lost > 0 && state.tick - state.lostTick < RECENT) {
             return join(`${buffer} keeps filling up. write doesn’t wait: it takes what fits, and the proxy drops the rest.`, stall);

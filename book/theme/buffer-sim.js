@@ -181,9 +181,12 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
 @container (max-width: 630px) {
   .body { padding: .8rem 1rem 1.2rem; } .top { padding: .5rem 1rem; } .title, .top label > span { display: none; } .top label, .top select { width: 100%; }
   .live { font-size: 11.5px; gap: .2rem .8rem; padding: 0 8px; } .live .rest { display: none; }
-  .fields, .fields.two { grid-template-columns: 1fr; } .status { min-height: 7.2rem; } .code { font-size: 11px; line-height: 16px; } .trace { font-size: 10.5px; }
+  .fields, .fields.two { grid-template-columns: 1fr; } .status { min-height: 7.2rem; } .code { font-size: 11px; line-height: 16px; } .trace { font-size: 11px; }
   .counter b { font-size: 16px; } .more { font-size: 11.5px; } .people { gap: 1px; } .scrub { flex-basis: 100%; }
   .ledger { gap: 0 1rem; font-size: 11.5px; }
+}
+@media (pointer: coarse) {
+  button, select, .top select, input[type=range] { min-height: 4.4rem; } summary { padding: 1.3rem 0; }
 }
 @media (forced-colors: active) {
   .piece, .key, .cell i, .tank, .floor, .door, .person, .arrow { forced-color-adjust: none; }
@@ -448,7 +451,6 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             const g = stage.geometry(this.width, state.config, Math.ceil(state.total / BLOCK));
             this.$(".stage").style.height = `${g.height}px`;
             this.set(state.config);
-            this.moment();
             this.label();
             const pieces = this.$(".pieces");
             const settle = () => {
@@ -478,6 +480,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             this.strip(state, verdict, now);
             this.live(state, now);
             this.say(state);
+            this.moment();
         }
 
         /** Everything on the stage that is not a block. */
@@ -498,7 +501,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             for (const queue of g.queues) {
                 const kind = queue.endsWith("Send") ? "send" : "receive";
                 if (buffers === 1) add(`top:${above(1)}px;${g.wide ? `left:${middle(g[queue])}px` : "right:0;translate:0"}`, "name", g.wide ? "kernel’s send buffer" : "send buffer");
-                else if (narrow) add(`top:${above(kind === "send" ? 1 : 2)}px;${queue === g.order.at(-1) ? "right:0;translate:0" : `left:${middle(g[queue])}px`}`, "name two", kind);
+                else if (narrow) add(`top:${above(buffers === 2 || kind === "send" ? 1 : 2)}px;${queue === g.order.at(-1) ? "right:0;translate:0" : `left:${middle(g[queue])}px`}`, "name two", kind);
                 else add(`left:${middle(g[queue])}px;top:${above(2)}px`, "name two", `${kind}<br>buffer`);
             }
             const words = { exact: ["good", "✓ whole"], broken: ["bad", "✕ curl: 56"], "cut off": ["bad", "✕ curl: 18"], unnoticed: ["bad", "curl: 0, and wrong"] }[verdict.kind];

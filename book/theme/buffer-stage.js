@@ -159,7 +159,8 @@
         return { list, more };
     }
 
-    /** When in a tick all blocks have arrived, as a part of its time. */
+    /** When in a tick the last block arrives, as a part of its time; and when that is certain, a frame or two later. */
+    const LANDING = 0.68;
     const LANDED = 0.75;
 
     /** The pieces of `after`, each with where it was before: cut wherever a piece of `before` ends. */
@@ -265,12 +266,12 @@
                     timers.push(setTimeout(() => (box.firstChild.style.visibility = piece.h < SLIVER ? "hidden" : ""), 0.46 * time));
                 }
                 becomes(piece.where, 0.48);
-                path.push(at(piece, LANDED), at(piece, 1));
+                path.push(at(piece, LANDING), at(piece, 1));
             } else {
                 // What is nearer to the client moves first, because that makes the room for the rest.
                 const wait = old.zone === piece.zone ? 0.08 : Math.max(0, 0.06 * (6 - piece.zone));
                 if (old.zone !== piece.zone) box.style.zIndex = 2;
-                path.push(at(start, wait), at(piece, Math.min(LANDED, wait + 0.36)), at(piece, 1));
+                path.push(at(start, wait), at(piece, Math.min(LANDING, wait + 0.36)), at(piece, 1));
                 if (old.where !== piece.where) becomes(piece.where, wait + 0.2);
             }
             if (piece.hidden) path.forEach((frame, i) => (frame.opacity = i < path.length - 2 ? 1 : 0));

@@ -207,6 +207,7 @@ const CLAIMS = [
     [/client’s receive buffer is full/, (s) => model.isFull(s, "clientReceive") && s.config.buffers === 4],
     [/window is zero/, (s) => model.isFull(s, "proxyReceive") || model.isFull(s, "clientReceive")],
     [/All four buffers/, (s) => QUEUES.every((queue) => model.isFull(s, queue))],
+    [/sends waits in the kernel/, (s) => s.sent < s.total],
     [/waits in the kernel/, (s) => s.proxyReceive.length > 0 && (s.blocked || s.paused)],
     [/What the proxy writes waits/, (s) => s.config.buffers === 4],
     [/high mark, and doesn’t read/, (s) => s.paused && s.pauses > s.resumes && ledger(s).proxy > model.lowMark(s.config)],

@@ -326,7 +326,7 @@ test("every text has a contrast of 4.5 at least, in every theme", async () => {
     for (const theme of THEMES) {
         const weak = [];
         let measured = 0;
-        for (const [preset, moment] of [["chapter-1", 20], ["chapter-2", 30], ["chapter-3", 14], ["chapter-3", 60], ["chapter-4", 28], ["chapter-5", 19], ["spill", 25]]) {
+        for (const [preset, moment] of [["chapter-1", 20], ["chapter-2", 30], ["chapter-3", 14], ["chapter-3", 60], ["chapter-4", 28], ["chapter-5", 26], ["four-buffers", 26], ["spill", 25]]) {
             const page = await open(THREE, { theme, hash: `#sim=${preset}` });
             await ticks(page, moment);
             const found = await page.evaluate(contrasts);
@@ -340,7 +340,7 @@ test("every text has a contrast of 4.5 at least, in every theme", async () => {
 });
 
 test("axe finds nothing in the simulator, with everything unfolded and much on the stage", async () => {
-    for (const [preset, moment] of [["chapter-2", 20], ["chapter-3", 14], ["spill", 25]]) {
+    for (const [preset, moment] of [["chapter-2", 20], ["chapter-3", 14], ["chapter-5", 26], ["four-buffers", 26], ["spill", 25]]) {
         const page = await open(THREE, { hash: `#sim=${preset}` });
         await ticks(page, moment);
         await page.evaluate(() => document.querySelector("buffer-sim").shadowRoot.querySelectorAll("details").forEach((details) => (details.open = true)));
@@ -403,6 +403,228 @@ test("a chapter's own links load what they name, and bring the reader there", as
     assert.deepEqual([held.policy, held.lost], ["hold", "0"]);
     assert.match(held.says, /high mark, and doesn’t read.*window is zero, and the backend’s write waits/);
     assert.deepEqual(page.complaints, []);
+    await page.close();
+});
+
+test("by touch, on a telephone: play, pause, step, scrub, another preset, another policy", async () => {
+    const telephone = await start({ hasTouch: true, isMobile: true, viewport: { width: 390, height: 844 } });
+    try {
+        const page = await open(FOUR, { context: telephone.context, width: 390 });
+        const sim = page.locator("buffer-sim").first();
+        await sim.evaluate((sim) => (sim.touched = true)); // it would play by itself
+        const tap = (action) => sim.locator(`[data-do=${action}]`).tap();
+        await tap("play");
+        await page.waitForFunction(() => document.querySelector("buffer-sim").shadowRoot.querySelector("[data-tick]").textContent === "tick 2");
+        await tap("play");
+        assert.equal((await shown(page)).play, "Play");
+        const paused = await sim.evaluate((sim) => sim.at);
+        await tap("step");
+        assert.equal(await sim.evaluate((sim) => sim.at), paused + 1);
+
+        // A finger on the scrubber, which then moves to the right.
+        const { x, y, width, height } = await sim.locator("#moment").boundingBox();
+        await page.touchscreen.tap(x + width / 4, y + height / 2);
+        const quarter = await sim.evaluate((sim) => sim.at / (sim.frames.length - 1));
+        assert.ok(quarter > 0.15 && quarter < 0.35, `${quarter} of the way`);
+        const finger = await telephone.context.newCDPSession(page);
+        const touch = (type, at) => finger.send("Input.dispatchTouchEvent", { type, touchPoints: at === undefined ? [] : [{ x: x + width * at, y: y + height / 2 }] });
+        await touch("touchStart", quarter);
+        for (const at of [0.3, 0.5, 0.7, 0.8]) await touch("touchMove", at);
+        await touch("touchEnd");
+        await page.waitForFunction(() => {
+            const sim = document.querySelector("buffer-sim");
+            return sim.at > 0.7 * sim.frames.length;
+        });
+
+        // What a touch of a select opens is the telephone's own; what was chosen there comes as a change.
+        for (const [select, value] of [["[data-preset]", "chapter-3"], ["[data-policy]", "hold"]]) {
+            const folded = sim.locator("details").filter({ has: page.locator("[data-policy]") });
+            if (select === "[data-policy]") await folded.locator("summary").tap();
+            const list = sim.locator(select);
+            await list.tap();
+            assert.ok(await list.evaluate((list) => list.getRootNode().activeElement === list), `${select} does not take a touch`);
+            await list.selectOption(value);
+        }
+        const { policy, tick, lost } = await shown(page);
+        assert.deepEqual([policy, tick, lost], ["hold", "tick 0", "0"]);
+        await tap("play");
+        await page.waitForFunction(() => document.querySelector("buffer-sim").at > 2);
+        await tap("reset");
+        assert.equal((await shown(page)).tick, "tick 0");
+
+        const low = await sim.evaluate((sim) => [...sim.shadowRoot.querySelectorAll("button, select, input, summary")]
+            .filter((control) => control.checkVisibility() && control.getBoundingClientRect().height < 44).map((control) => control.outerHTML.slice(0, 60)));
+        assert.deepEqual(low, [], "too low for a finger");
+        assert.deepEqual(page.complaints, []);
+    } finally {
+        await telephone.close();
+    }
+});
+
+test("the marks of backpressure: who is stopped by whom, from the client back to the backend's write", async () => {
+    const page = await open(FOUR, { hash: "#sim=chapter-5" });
+    const stage = (tick) => page.locator("buffer-sim").first().evaluate((sim, tick) => {
+        sim.seek(tick);
+        const root = sim.shadowRoot;
+        const texts = (selector) => [...root.querySelectorAll(selector)].map((box) => box.innerText.replaceAll("\n", " ").trim()).filter(Boolean);
+        const top = (selector) => root.querySelector(selector).getBoundingClientRect().top;
+        return {
+            barriers: texts(".arrowword"), waits: texts(".wait"), marks: texts(".mark"), queues: texts(".queue"), tally: texts(".tally"),
+            paused: sim.state.paused, memory: model(sim), highest: Math.min(...[...root.querySelectorAll(".piece.proxy")].map((piece) => piece.getBoundingClientRect().top)),
+            high: top(".mark.high"), low: top(".mark.low"),
+        };
+        function model({ state }) {
+            return state.proxy.reduce((sum, [from, to]) => sum + to - from, 0);
+        }
+    }, tick);
+    const early = await stage(10);
+    assert.deepEqual([early.barriers, early.waits, early.marks], [["full"], [], ["high 512 KiB", "low 256 KiB"]]);
+    assert.ok(early.high < early.low && early.highest > early.high);
+    const paused = await stage(20);
+    assert.deepEqual([paused.barriers, paused.waits, paused.tally], [["paused", "full"], [], ["1 pauses 0 resumes"]]);
+    assert.ok(paused.highest < paused.high + 4, "what waits stands above the mark");
+    const stopped = await stage(26);
+    assert.deepEqual([stopped.barriers, stopped.waits], [["window 0", "paused", "full"], ["write waits"]]);
+    assert.deepEqual(stopped.queues, ["Recv-Q 262,144", "Send-Q 262,144"]);
+    const resumed = await stage(36);
+    assert.deepEqual([resumed.paused, resumed.tally], [false, ["1 pauses 1 resumes"]]);
+    assert.ok(resumed.memory > 256 * 1024 - 65536 && resumed.memory < 512 * 1024);
+
+    // The low mark is folded away, goes where it is set, and on the high one there are many more pauses.
+    const count = () => page.locator("buffer-sim").first().evaluate((sim) => {
+        sim.seek(sim.frames.length);
+        return Number(sim.shadowRoot.querySelector("[data-pauses]").textContent);
+    });
+    const two = await count();
+    await press(page, "reset");
+    await page.locator("buffer-sim summary").first().click();
+    await page.locator("buffer-sim #low").first().fill("512");
+    const one = await stage(10);
+    assert.ok(Math.abs(one.high - one.low) < 1 && one.marks.includes("low 512 KiB"));
+    const many = await count();
+    assert.ok(many >= 3 * two, `${many} pauses, and ${two} with two marks`);
+    assert.equal(await page.locator("buffer-sim #receive").first().isVisible(), true);
+    await page.locator("buffer-sim [data-preset]").first().selectOption("chapter-4");
+    for (const name of ["receive", "memory", "low"]) assert.equal(await page.locator(`buffer-sim #${name}`).first().isVisible(), false, name);
+    await page.close();
+});
+
+test("four buffers where the page teaches four, and one in the chapters before chapter 5", async () => {
+    const buffers = (page, nth = 0) => page.locator("buffer-sim").nth(nth).evaluate((sim) => {
+        sim.seek(sim.frames.length);
+        const names = [...sim.shadowRoot.querySelectorAll(".name")].map((name) => name.innerText.replaceAll("\n", " "));
+        return { tanks: sim.shadowRoot.querySelectorAll(".tank").length, names, full: sim.shadowRoot.querySelectorAll(".tank.full").length };
+    });
+    const where = await open("where-bytes-wait.html");
+    const four = await buffers(where);
+    assert.deepEqual([four.tanks, four.full], [4, 4]);
+    assert.deepEqual(four.names.filter((name) => /buffer/.test(name)), ["send buffer", "receive buffer", "send buffer", "receive buffer"]);
+    assert.match((await shown(where)).says, /All four buffers are full\. The proxy’s write waits, and so does the backend’s/);
+    await where.locator("buffer-sim #client").first().fill("64");
+    await press(where, "play");
+    assert.match((await shown(where)).says, /Every byte has arrived/);
+    assert.deepEqual((await shown(where)).places.delivered, Array.from({ length: 30 }, (_, i) => i + 1));
+    await where.close();
+    for (const preset of ["chapter-1", "chapter-2", "chapter-3", "chapter-4"]) {
+        const page = await open(THREE, { hash: `#sim=${preset}` });
+        assert.equal((await buffers(page)).tanks, 1, preset);
+        await page.close();
+    }
+});
+
+test("what a newcomer stumbled over: nothing vanishes uncounted, looks stuck, or stands in the wrong place", async () => {
+    const page = await open(THREE);
+    const look = (tick) => page.locator("buffer-sim").first().evaluate((sim, tick) => {
+        sim.seek(tick);
+        const root = sim.shadowRoot;
+        const rect = (selector) => root.querySelector(selector).getBoundingClientRect();
+        const blocks = (ranges) => globalThis.BufferStage.pieces(ranges).length;
+        const hidden = [...root.querySelectorAll(".piece")].filter((piece) => getComputedStyle(piece.firstChild).visibility === "hidden").map((piece) => piece.textContent);
+        const beside = [...root.querySelectorAll(".tag, .square")].map((tag) => tag.textContent).filter(Boolean);
+        const small = [...root.querySelectorAll(".sim *")].filter((box) => [...box.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())
+            && box.checkVisibility({ visibilityProperty: true }) && !box.closest("style") && parseFloat(getComputedStyle(box).fontSize) < 11);
+        return {
+            lost: blocks(sim.state.lost), seen: root.querySelectorAll(".piece.lost").length, more: (root.querySelector(".more.lost") || { textContent: "+0" }).textContent,
+            counter: rect(".counter").left, proxy: [rect(".box.proxy").left, rect(".box.proxy").right],
+            hidden, beside, small: small.map((box) => box.className), hand: root.querySelector(".free")?.textContent,
+            strip: root.querySelector("[data-strip]").hidden ? "" : root.querySelector(".stripword").textContent,
+        };
+    }, tick);
+    let counted = 0;
+    for (const width of [1280, 390]) {
+        await page.setViewportSize({ width, height: 844 });
+        await page.waitForTimeout(60);
+        for (let tick = 0; tick < 90; tick += 3) {
+            const now = await look(tick);
+            assert.equal(now.seen + Number(now.more), now.lost, `lost blocks at tick ${tick}`);
+            counted = Math.max(counted, Number(now.more));
+            assert.ok(now.counter >= now.proxy[0] - 1 && now.counter < now.proxy[1], "the lost counter stands under the proxy");
+            assert.deepEqual(now.hidden.filter((block) => !now.beside.includes(block)), [], `slivers without a number at tick ${tick}`);
+            assert.deepEqual(now.small, [], "words smaller than 11 pixels");
+            assert.equal(now.hand, "free");
+            assert.match(now.strip, /chunks.*size line/);
+        }
+    }
+    assert.ok(counted > 5);
+    // Chunks are explained where they matter, and folded away where they would only be a second kind of block.
+    for (const preset of ["chapter-1", "chapter-2", "chapter-4", "chapter-5", "four-buffers"]) {
+        await page.locator("buffer-sim [data-preset]").first().selectOption(preset);
+        assert.equal((await look(20)).strip, "", preset);
+    }
+    await page.close();
+});
+
+test("the scrubber knows the end from the beginning, and leads there", async () => {
+    const page = await open(FOUR);
+    const scrubber = page.locator("buffer-sim #moment").first();
+    const where = () => scrubber.evaluate(({ value, max }) => Number(value) / Number(max));
+    await ticks(page, 10);
+    const early = await where();
+    assert.ok(early > 0.02 && early < 0.3, `${early} of the way after ten ticks`);
+    await scrubber.focus();
+    await page.keyboard.press("End");
+    assert.equal(await where(), 1);
+    assert.match((await shown(page)).says, /Every byte has arrived/);
+    assert.equal((await shown(page)).play, "To the end");
+    // Nobody who reads nothing gets to an end: it is where nothing more happens.
+    await page.keyboard.press("Home");
+    await page.locator("buffer-sim #client").first().fill("0");
+    await press(page, "play");
+    assert.equal(await where(), 1);
+    await page.close();
+});
+
+test("words and counters come when the blocks have arrived", async () => {
+    const page = await open(FOUR, { context: browser.context });
+    const found = await page.evaluate(async () => {
+        const sim = document.querySelector("buffer-sim");
+        const root = sim.shadowRoot;
+        sim.touched = true;
+        sim.scrollIntoView();
+        sim.load("chapter-3");
+        const wrong = [];
+        let changes = 0;
+        const observer = new MutationObserver(() => {
+            changes += 1;
+            const layer = root.querySelector(".pieces").getBoundingClientRect();
+            const says = root.querySelector("[data-say]").textContent;
+            if (sim.at && says !== globalThis.BufferModel.sentence(sim.state)) wrong.push(`tick ${sim.at}: ${says}`);
+            const lost = Number(root.querySelector("[data-sum=lost]").textContent.replaceAll(",", ""));
+            if (lost !== globalThis.BufferModel.ledger(sim.state).lost) wrong.push(`tick ${sim.at}: ${lost} lost`);
+            for (const piece of root.querySelectorAll(".piece:not(.gone)")) {
+                const [, x, y, tilt] = piece.style.transform.match(/translate\((.+?)px, (.+?)px\) rotate\((.+?)deg/).map(Number);
+                const now = piece.getBoundingClientRect();
+                if (tilt === 0 && Math.hypot(now.left - layer.left - x, now.top - layer.top - y) > 2) wrong.push(`tick ${sim.at}: block ${piece.textContent} is on its way`);
+            }
+        });
+        observer.observe(root.querySelector("[data-say]"), { childList: true, characterData: true, subtree: true });
+        sim.run();
+        while (sim.at < 14) await new Promise(requestAnimationFrame);
+        sim.pause();
+        return { wrong, changes };
+    });
+    assert.deepEqual(found.wrong, []);
+    assert.ok(found.changes >= 3, `${found.changes} sentences`);
     await page.close();
 });
 
