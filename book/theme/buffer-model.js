@@ -164,7 +164,8 @@ if (typeof require === "function") require("./presets.js");
         const wasHeld = state.config.policy === "hold" && state.paused;
         const paused = wasHeld && config.policy === "hold" && size(state.proxy) > lowMark(config);
         const resumes = state.resumes + (wasHeld && !paused);
-        return { ...state, config, calls: [], paused, resumes, blocked: false, stalled: false, still: 0 };
+        // And what was lost just now was lost under other settings.
+        return { ...state, config, calls: [], paused, resumes, lostTick: -Infinity, blocked: false, stalled: false, still: 0 };
     }
 
     const capacity = (config, queue) => (queue.endsWith("Send") ? config.send : config.receive);
@@ -267,6 +268,7 @@ if (typeof require === "function") require("./presets.js");
         // Under "block" the loop comes round between two writes; under "one" only after the whole page.
         state.turn = policy === "one" ? false : policy === "block" ? !(stuck && waits()) : true;
 
+        if (policy !== "hold") state.paused = false;
         pauseOrResume(state);
 
         // A whole block is read, or what there is when no more can come.
@@ -329,10 +331,8 @@ if (typeof require === "function") require("./presets.js");
     function pauseOrResume(state) {
         const { policy, memory } = state.config;
         const waiting = size(state.proxy);
-        if (policy !== "hold") {
-            // The file of "spill" may be full; whether it is, is seen at the next read.
-            if (policy !== "spill") state.paused = false;
-        } else if (!state.paused && waiting >= memory) {
+        if (policy !== "hold") return;
+        if (!state.paused && waiting >= memory) {
             state.paused = true;
             state.pauses += 1;
             state.calls.push({ call: "pause" });
@@ -513,7 +513,7 @@ if (typeof require === "function") require("./presets.js");
         }
         if (now.proxy > 0) {
             const cause = full ? `${buffer} is full, so the rest waits in the proxy’s memory.` : "Bytes wait in the proxy’s memory.";
-            const limit = state.read === state.total ? "" : policy === "buffer" ? "There is no limit to how much that can be." : policy === "hold" ? "It reads on until that reaches the high mark." : "";
+            const limit = state.read === state.total ? "" : policy === "buffer" ? "There is no limit to how much that can be." : policy === "hold" && now.proxy < config.memory ? "The proxy reads on until that reaches the high mark." : "";
             return join(cause, limit, state.sent === state.total ? "The backend has sent everything." : "", stall, balance);
         }
         if (policy === "drop" && now.lost > 0 && state.tick - state.lostTick < RECENT) {
