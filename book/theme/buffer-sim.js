@@ -463,10 +463,10 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             // the blocks have arrived: what they say is never ahead of the picture, nor behind it.
             const reads = state.calls.filter(({ call }) => call === "read");
             if (reads.length) this.live({ ...state, calls: reads }, model.ledger(before));
-            const halt = stage.play(pieces, before, state, g, time);
-            const timers = [setTimeout(() => this.around(state, g), time * stage.LANDED), setTimeout(settle, time)];
+            const halt = stage.play(pieces, before, state, g, time, () => this.around(state, g));
+            const timer = setTimeout(settle, time);
             this.stop = () => {
-                timers.forEach(clearTimeout);
+                clearTimeout(timer);
                 halt();
                 this.stop = () => {};
             };

@@ -159,9 +159,8 @@
         return { list, more };
     }
 
-    /** When in a tick the last block arrives, as a part of its time; and when that is certain, a frame or two later. */
-    const LANDING = 0.68;
-    const LANDED = 0.75;
+    /** When in a tick the last block arrives, as a part of its time. */
+    const LANDED = 0.7;
 
     /** The pieces of `after`, each with where it was before: cut wherever a piece of `before` ends. */
     function moves(before, after) {
@@ -235,10 +234,10 @@
 
     /**
      * Plays what happened between two states in `time` milliseconds: first the client reads, then the proxy reads, then it
-     * writes, and what was not taken goes where it goes. At LANDED of that time everything is in its place. Returns a
+     * writes, and what was not taken goes where it goes. `landed` is called when everything is in its place. Returns a
      * function that stops it.
      */
-    function play(layer, before, after, g, time) {
+    function play(layer, before, after, g, time, landed) {
         const from = place(before, g);
         const to = place(after, g);
         const timers = [];
@@ -266,26 +265,30 @@
                     timers.push(setTimeout(() => (box.firstChild.style.visibility = piece.h < SLIVER ? "hidden" : ""), 0.46 * time));
                 }
                 becomes(piece.where, 0.48);
-                path.push(at(piece, LANDING), at(piece, 1));
+                path.push(at(piece, LANDED), at(piece, 1));
             } else {
                 // What is nearer to the client moves first, because that makes the room for the rest.
                 const wait = old.zone === piece.zone ? 0.08 : Math.max(0, 0.06 * (6 - piece.zone));
                 if (old.zone !== piece.zone) box.style.zIndex = 2;
-                path.push(at(start, wait), at(piece, Math.min(LANDING, wait + 0.36)), at(piece, 1));
+                path.push(at(start, wait), at(piece, Math.min(LANDED, wait + 0.36)), at(piece, 1));
                 if (old.where !== piece.where) becomes(piece.where, wait + 0.2);
             }
             if (piece.hidden) path.forEach((frame, i) => (frame.opacity = i < path.length - 2 ? 1 : 0));
             if (old.hidden) path.forEach((frame, i) => (frame.opacity = i === 0 ? 0 : 1));
-            running.push(box.animate ? { box, path } : null);
+            running.push({ box, path });
             return box;
         });
         layer.replaceChildren(...boxes.filter(Boolean));
-        const animations = running.filter(Boolean).map(({ box, path }) => box.animate(path, { duration: time, fill: "both" }));
+        const animations = running.map(({ box, path }) => box.animate(path, { duration: time, fill: "both" }));
+        // By the clock of the animations, which a busy browser may start later than a timer.
+        const clock = layer.animate([], time * LANDED);
+        clock.onfinish = landed;
+        animations.push(clock);
         return () => {
             timers.forEach(clearTimeout);
             animations.forEach((animation) => animation.cancel());
         };
     }
 
-    globalThis.BufferStage = Object.freeze({ CODE, WORDS, LANDED, code, line, geometry, place, pieces, draw, play });
+    globalThis.BufferStage = Object.freeze({ CODE, WORDS, code, line, geometry, place, pieces, draw, play });
 })();
