@@ -197,6 +197,7 @@ test("the scrubber shows a moment that has been, and a new setting begins there"
     await page.locator("buffer-sim #client").first().fill("64");
     const changed = await shown(page);
     assert.deepEqual([changed.tick, changed.preset], ["tick 3", ""]);
+    assert.deepEqual(changed.places, three.places, "the bytes stay where they are");
     assert.match(await page.locator("buffer-sim #moment").first().getAttribute("aria-valuetext"), /^tick 3 of \d\d+$/);
     await press(page, "play");
     assert.equal((await shown(page)).lost, "0");
