@@ -42,6 +42,26 @@
         });
     }
 
+    // mdBook's search is three scripts that weigh more than most pages, so they come when somebody searches: with the button, with
+    // its keys, or at an address that asks for it.
+    const button = document.getElementById("mdbook-search-toggle");
+    const isSearching = (event) => ["s", "/"].includes(event.key) && !(event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) &&
+        !event.target.closest("input, select, textarea");
+    const search = (event) => {
+        if (event && event.type === "keydown" && !isSearching(event)) return;
+        if (event) event.preventDefault();
+        button.removeEventListener("click", search);
+        removeEventListener("keydown", search);
+        const scripts = window.search_scripts.map((src) => Object.assign(document.createElement("script"), { src, async: false }));
+        if (event) scripts.at(-1).onload = () => button.click();
+        document.head.append(...scripts);
+    };
+    if (button) {
+        button.addEventListener("click", search);
+        addEventListener("keydown", search);
+        if (/[?&](search|highlight)=/.test(location.search)) search();
+    }
+
     // A prediction is made before the answer is opened. The reader's choice stays in this browser, and the
     // answer begins with it. Where nothing can be kept, it lasts as long as the page.
     const remembered = (key, value) => {

@@ -7,6 +7,7 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 const { after, before, test } = require("node:test");
+const { fileURLToPath } = require("node:url");
 
 const { BOOK, start, pages, address, prepare } = require("./browser.js");
 
@@ -162,19 +163,53 @@ test("a telephone shows the whole bar of bytes", async () => {
     }
 });
 
-test("a page weighs no more than 400 KB without its fonts, and the fonts no more than 300 KB", () => {
-    const weigh = (file) => fs.statSync(path.join(BOOK, file)).size;
+test("a page weighs no more than 400 KB without its fonts, and the fonts no more than 300 KB", async () => {
+    const weigh = (file) => fs.statSync(file).size;
     const fonts = fs.readdirSync(path.join(BOOK, "fonts")).filter((name) => name.endsWith(".woff2"));
-    const all = fonts.reduce((sum, name) => sum + weigh(path.join("fonts", name)), 0);
+    const all = fonts.reduce((sum, name) => sum + weigh(path.join(BOOK, "fonts", name)), 0);
     assert.ok(fonts.length >= 7 && all < 300_000, `${fonts.length} fonts, ${all} bytes`);
     for (const name of names) {
-        const html = source(name);
-        // What the page loads by itself. The index for searching is loaded when somebody searches.
-        const loaded = [...html.matchAll(/<(?:script[^>]* src|link[^>]* href)="([^"]+\.(?:js|css))"/g)].map((found) => found[1]);
-        const local = [...new Set(loaded)].filter((file) => !/searchindex|print/.test(file));
-        const total = local.reduce((sum, file) => sum + weigh(path.join(path.dirname(name), file)), weigh(name));
-        assert.ok(total < 400_000, `${name}: ${total} bytes: ${local}`);
+        // What the browser asks for, and not what the page names: some scripts are added by others.
+        const page = await browser.context.newPage();
+        const loaded = new Set();
+        page.on("request", (request) => loaded.add(fileURLToPath(request.url().split(/[?#]/)[0])));
+        await page.goto(address(name));
+        await page.close();
+        const files = [...loaded].filter((file) => /\.(js|css)$/.test(file) || file.endsWith(path.sep + name));
+        assert.ok(files.some((file) => /press-\w+\.js$/.test(file)), `${name} without its scripts: ${files}`);
+        const total = files.reduce((sum, file) => sum + weigh(file), 0);
+        assert.ok(total < 400_000, `${name}: ${total} bytes: ${files.map((file) => path.basename(file))}`);
     }
+});
+
+test("a page loads the simulator only if it has one, and the search only when somebody searches", async () => {
+    const page = await browser.context.newPage();
+    let loaded = [];
+    page.on("request", (request) => loaded.push(path.basename(request.url())));
+    const has = (part) => loaded.some((file) => file.startsWith(part));
+    await page.goto(address("map.html"));
+    assert.ok(!has("buffer-") && !has("presets"), `${loaded}`);
+    await page.goto(address("04-every-byte-in-order.html"));
+    assert.ok(has("buffer-sim") && has("presets"), `${loaded}`);
+
+    const bar = page.locator("#mdbook-searchbar");
+    const results = page.locator("#mdbook-searchresults a");
+    for (const ask of ["/", "s", "button"]) {
+        loaded = [];
+        await page.goto(address("map.html"));
+        assert.ok(!has("elasticlunr") && !has("searchindex"), `${loaded}`);
+        if (ask === "button") await page.locator("#mdbook-search-toggle").click();
+        else await page.keyboard.press(ask);
+        await page.waitForFunction(() => document.activeElement.id === "mdbook-searchbar");
+        assert.equal(await bar.inputValue(), "", "the key itself isn't searched for");
+        await page.keyboard.type("watermark");
+        await results.first().waitFor();
+        assert.equal(loaded.filter((file) => file.startsWith("elasticlunr")).length, 1);
+    }
+    // What was found is marked on its page.
+    await results.first().click();
+    await page.locator("main mark").first().waitFor();
+    await page.close();
 });
 
 test("no script stands in the way of the first paint", () => {
