@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use regex::Regex;
 
 /// The pieces that get a color, each under the name of its class: comment, string, meta (an attribute),
@@ -46,9 +46,29 @@ fn between(text: &str, is_name: bool) -> Markup {
         None
     };
     match name {
-        Some(end) => html! { i.fu { (text[..end]) } (text[end..]) },
-        None => html! { (text) },
+        Some(end) => html! { i.fu { (text[..end]) } (breakable(&text[end..])) },
+        None => breakable(text),
     }
+}
+
+/// A line breaks at its spaces. Where there is none for long, it may also break where `rustfmt` would break it:
+/// behind a parenthesis and before a method. Otherwise a telephone cuts through a name, below an empty line.
+fn breakable(text: &str) -> Markup {
+    const LONG: usize = 16;
+    html! { @for word in text.split_inclusive(' ') {
+        @let mut rest = word;
+        @while let Some(at) = break_in(rest).filter(|_| word.len() > LONG) {
+            (rest[..at]) (PreEscaped("<wbr/>"))
+            @let () = rest = &rest[at..];
+        }
+        (rest)
+    } }
+}
+
+fn break_in(word: &str) -> Option<usize> {
+    let is_method = |at| word[at..].starts_with('.') && !word[..at].ends_with(['.', '[']);
+    let mut places = word.char_indices().map(|(at, _)| at).skip(1);
+    places.find(|&at| is_method(at) || word[..at].ends_with('('))
 }
 
 #[cfg(test)]
@@ -75,6 +95,12 @@ mod tests {
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
         }
+    }
+
+    #[test]
+    fn a_long_word_can_break_where_it_would_be_broken() {
+        let html = rust("    client.write_all(block[..count]).len()?;").into_string();
+        assert_eq!(html, "    client<wbr/>.write_all(<wbr/>block[..count])<wbr/>.len()?;");
     }
 
     #[test]

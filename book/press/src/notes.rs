@@ -30,15 +30,20 @@ pub fn read(notes: &str, listing: &str) -> Result<Vec<Note>, String> {
     Ok(read)
 }
 
+/// A style for how far in the rest of a line begins where it is too long, behind so many characters for its sign.
+/// Most lines need none: the style sheet knows what they have.
+pub fn hang(line: &str, sign: usize) -> Option<String> {
+    const FURTHER: usize = 4;
+    const MOST: usize = 4 + FURTHER;
+    let hang = line.len() - line.trim_start().len() + FURTHER;
+    (hang != MOST).then(|| format!("--h:{}", hang + sign))
+}
+
 /// The listing, line by line: a telephone breaks long ones, and begins the rest further in. A mark has its
 /// number in an attribute, so that who copies the code does not copy it.
 pub fn marked(listing: &str, notes: &[Note], colored: impl Fn(&str) -> Markup) -> Markup {
-    /// How much further in, and the sum for most lines, which the style sheet knows.
-    const FURTHER: usize = 4;
-    const MOST: usize = 8;
     html! { @for (at, line) in listing.split('\n').enumerate() {
-        @let hang = line.len() - line.trim_start().len() + FURTHER;
-        @let hang = (hang != MOST).then(|| format!("--h:{hang}"));
+        @let hang = hang(line, 0);
         @match notes.iter().position(|note| note.line == at) {
             Some(number) => span.marked style=[hang] data-note=(number + 1) { (colored(line)) "\n" },
             None => span style=[hang] { (colored(line)) "\n" },

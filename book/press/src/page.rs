@@ -331,10 +331,11 @@ impl Expander<'_> {
                 @if is_new { mark { (color::rust(&text)) } } @else { (color::rust(&text)) }
             } },
         };
+        let hang = |line: &str| notes::hang(line, 1);
         let code = html! { @for (at, line) in lines.iter().enumerate() { @match line {
-            DiffLine::Same(text) => span.diff-line { b { " " } (color::rust(text)) "\n" },
-            DiffLine::Added(text) => ins.diff-line { b { "+" } (words(at, text)) "\n" },
-            DiffLine::Removed(text) => del.diff-line { b { "-" } (words(at, text)) "\n" },
+            DiffLine::Same(text) => span.diff-line style=[hang(text)] { b { " " } (color::rust(text)) "\n" },
+            DiffLine::Added(text) => ins.diff-line style=[hang(text)] { b { "+" } (words(at, text)) "\n" },
+            DiffLine::Removed(text) => del.diff-line style=[hang(text)] { b { "-" } (words(at, text)) "\n" },
             DiffLine::Fold(words) => span.diff-line.diff-fold { (words) "\n" },
         } } };
         self.code(&id, "language-rust", bar, code, caption)
