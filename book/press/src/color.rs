@@ -68,7 +68,8 @@ fn breakable(text: &str) -> Markup {
 fn break_in(word: &str) -> Option<usize> {
     let is_method = |at| word[at..].starts_with('.') && !word[..at].ends_with(['.', '[']);
     let mut places = word.char_indices().map(|(at, _)| at).skip(1);
-    places.find(|&at| is_method(at) || word[..at].ends_with('('))
+    let is_inside = |at: usize| word[..at].ends_with('(') && !word[at..].starts_with(')');
+    places.find(|&at| is_method(at) || is_inside(at))
 }
 
 #[cfg(test)]
