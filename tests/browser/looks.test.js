@@ -236,6 +236,19 @@ test("a word of the glossary explains itself under the mouse and under the keybo
     await page.close();
 });
 
+test("every prediction has two to four choices, none of them twice", () => {
+    let found = 0;
+    for (const name of names) {
+        for (const [tag] of source(name).matchAll(/<details class="predict"[^>]*>/g)) {
+            const choices = (tag.match(/data-choices="([^"]*)"/) || ["", ""])[1].split("|").map((choice) => choice.trim());
+            assert.ok(choices.length >= 2 && choices.length <= 4 && choices.every(Boolean), `${name}: ${tag}`);
+            assert.equal(new Set(choices).size, choices.length, `${name}: ${tag}`);
+            found += 1;
+        }
+    }
+    assert.ok(found > 20, `${found} predictions`);
+});
+
 test("a guess is kept, and the answer begins with it", async () => {
     const choice = "It is served at once";
     const asked = await open("02-everyone-at-once.html");
