@@ -21,8 +21,8 @@ use lab::shown::json::Findings;
 use lab::shown::learn::{self, Lesson, Saved};
 use lab::shown::lines::Columns;
 use lab::shown::progress::{self, Progress};
-use lab::shown::{doctor, explain, hand, names, report, scores, tour};
-use lab::subject::proxy::{PATIENCE, Spec};
+use lab::shown::{bench, doctor, explain, hand, names, report, scores, tour};
+use lab::subject::proxy::{CROWD, PATIENCE, Spec};
 use serde::Serialize;
 
 /// The laboratory of The Dropped Write: it watches proxies lose bytes, or not.
@@ -76,6 +76,9 @@ enum Task {
         /// Seconds that the command may take until it listens
         #[arg(long, default_value_t = PATIENCE.as_secs())]
         patience: u64,
+        /// How many clients of stalled-crowd may stall at a time
+        #[arg(long, default_value_t = CROWD)]
+        clients: u64,
         /// Its name, as in `list`
         experiment: String,
         /// A step, or a command with {listen} and {backend} in it
@@ -137,6 +140,10 @@ enum Task {
     /// Exit status: 0 everything ran, whatever it came to; 1 the record to compare with says something
     /// else; 2 bad arguments; 3 something could not be judged.
     Scoreboard(scores::Options),
+    /// Programs side by side: how fast, with how much work, and what a stalled client costs
+    ///
+    /// The steps are built with --release for it. Every byte is checked.
+    Bench(bench::Options),
     /// A backend to play with: every request gets a page whose every 16 bytes name their own offset,
     /// and whose they are
     Backend(hand::Server),
@@ -208,9 +215,10 @@ fn run(task: Task) -> Result<u8> {
             }
             Ok(0)
         }
-        Task::Show { in_place_of, why, patience, experiment, proxy } => {
+        Task::Show { in_place_of, why, patience, clients, experiment, proxy } => {
             let experiment = experiment_named(&experiment)?;
             let spec = proxy_from(proxy, Duration::from_secs(patience))?;
+            let spec = Spec { crowd: clients, ..spec };
             show(
                 experiment,
                 match &in_place_of {
@@ -230,6 +238,12 @@ fn run(task: Task) -> Result<u8> {
         Task::Scoreboard(options) => {
             let plan = options.plan().map_err(Usage)?;
             scores::run(&options, &plan, &experiments_named(&options.only)?)
+        }
+        Task::Bench(options) => {
+            let release = own_directory()?.with_file_name("release");
+            let steps = bench::steps_among(&options.programs);
+            build_release(&steps)?;
+            bench::run(&options, &ladder::root(), &release).map(|()| 0)
         }
         Task::Client(habits) => Ok(u8::from(!hand::client(habits)?)),
         Task::Doctor { json } => {
@@ -475,6 +489,15 @@ fn own_directory() -> Result<PathBuf> {
     Ok(own.parent().context("the own program has no directory")?.into())
 }
 
+/// Builds these steps as [`build`] does, optimized.
+fn build_release(steps: &[&str]) -> Result<()> {
+    let bins = steps.iter().flat_map(|step| ["--bin", step]).chain(["--release"]);
+    if steps.is_empty() {
+        return Ok(());
+    }
+    build(&bins.collect::<Vec<_>>()).context("the steps could not be built")
+}
+
 /// If cargo has started us, builds these programs of the workbook, so that they are as new as their
 /// sources. The compiler's messages go to the terminal.
 fn build(bins: &[&str]) -> Result<()> {
@@ -482,7 +505,7 @@ fn build(bins: &[&str]) -> Result<()> {
     let mut command = Command::new(cargo);
     command.current_dir(ladder::root());
     command.args(["build", "--quiet", "--package", "dropped-write"]).args(bins);
-    if own_directory()?.ends_with("release") {
+    if own_directory()?.ends_with("release") && !bins.contains(&"--release") {
         command.arg("--release");
     }
     let status = command.status().context("running cargo")?;

@@ -133,6 +133,18 @@ pub enum Matter {
     Processor,
 }
 
+/// A number that an experiment has measured. It makes nobody good or bad.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figure {
+    /// What it is, in a word or two, always the same.
+    pub name: String,
+    /// How much.
+    pub value: u64,
+    /// Of what: `bytes`, `clients`, `microseconds`.
+    pub unit: String,
+}
+
 /// Something that an experiment should have judged and could not.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unjudged {
@@ -175,6 +187,8 @@ pub struct Verdict {
     pub notes: Vec<String>,
     /// What could not be judged although the experiment asks for it.
     pub unjudged: Vec<Unjudged>,
+    /// What was measured and is no verdict.
+    pub figures: Vec<Figure>,
     /// The transfers that it is based on. Some verdicts need none.
     pub transfers: Vec<Transfer>,
 }
@@ -182,8 +196,8 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict without transfers.
     pub fn new(kind: Kind, sentence: impl Into<String>) -> Verdict {
-        let (notes, unjudged, transfers) = Default::default();
-        Verdict { kind, sentence: sentence.into(), notes, unjudged, transfers }
+        let (notes, unjudged, figures, transfers) = Default::default();
+        Verdict { kind, sentence: sentence.into(), notes, unjudged, figures, transfers }
     }
 
     /// Which of the four answers it is. A fault stays a fault, whatever else could not be judged.

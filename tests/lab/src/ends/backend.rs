@@ -111,6 +111,8 @@ pub enum Act {
     SendAllowed(Allowance),
     /// Sends up to offset `to`, in blocks of `block` bytes, with a pause after each.
     SendPaced { to: u64, block: u64, pause: Duration },
+    /// From now on the kernel holds no more than about so many bytes that are not sent yet.
+    LeaveUnsent(u32),
     /// Waits until the gate opens.
     Await(Gate),
     /// Reads the request's body to its end, or until the gate is open and nothing more is there.
@@ -377,6 +379,7 @@ fn play(stream: &TcpStream, shared: &Shared, progress: &Mutex<Progress>) -> bool
             Act::SendPaced { to, block, pause } => {
                 serving.send_paced(response, *to, *block, *pause)
             }
+            Act::LeaveUnsent(bytes) => net::leave_unsent(serving.stream, *bytes).is_ok(),
             Act::Await(gate) => serving.wait(gate),
             Act::ReadBody(gate) => {
                 let end = serving.read_body(&mut request, gate);

@@ -27,10 +27,12 @@ pub struct Client {
     is_reset: bool,
     /// The beginning of what arrived, for the evidence.
     record: Vec<u8>,
+    /// How much of it is kept, in bytes.
+    keeps: usize,
     block: Vec<u8>,
 }
 
-/// How much of what arrived is kept for the evidence, in bytes.
+/// How much of what arrived is kept for the evidence, in bytes, unless it is one of many.
 const RECORD: usize = 32 << 20;
 
 /// The most that one read takes, in bytes.
@@ -58,8 +60,14 @@ impl Client {
             end: End::Open,
             is_reset: false,
             record: vec![],
+            keeps: RECORD,
             block: vec![0; BLOCK],
         })
+    }
+
+    /// Keeps nothing of what arrives as evidence. A thousand clients would need too much memory for it.
+    pub fn keep_no_evidence(&mut self) {
+        self.keeps = 0;
     }
 
     /// Whether the connection is there. Until then nothing can be sent.
@@ -136,7 +144,7 @@ impl Client {
                 let bytes = &self.block[..count];
                 self.received += count as u64;
                 self.judge.push(bytes);
-                if self.record.len() + count <= RECORD {
+                if self.record.len() + count <= self.keeps {
                     self.record.extend(bytes);
                 }
             }

@@ -4,7 +4,7 @@ pub use super::Experiment;
 pub use super::rig::{self, DEADLINE, Ended, FOREVER, Halt, LULL, Patience, Rig, SETTLE, Story};
 use crate::arrived::http::End;
 use crate::arrived::reading::Reading;
-pub use crate::arrived::verdict::{Direction, Kind, Matter, Transfer, Verdict};
+pub use crate::arrived::verdict::{Direction, Figure, Kind, Matter, Transfer, Verdict};
 pub use crate::ends::Attempt;
 pub use crate::ends::backend::{Act, Allowance, Backend, Gate, Progress, Route};
 pub use crate::ends::client::Client;

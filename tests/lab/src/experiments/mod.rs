@@ -21,6 +21,7 @@ mod plain;
 mod refused;
 mod reset;
 pub mod rig;
+mod stalled_crowd;
 pub mod stillness;
 mod stop_and_go;
 mod turnover;
@@ -60,6 +61,7 @@ pub const ALL: &[Experiment] = &[
     two_acts::EXPERIMENT,
     paced::EXPERIMENT,
     crowd::EXPERIMENT,
+    stalled_crowd::EXPERIMENT,
     upload::EXPERIMENT,
     both_ways::EXPERIMENT,
     overtaking::EXPERIMENT,

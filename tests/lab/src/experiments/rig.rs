@@ -108,7 +108,8 @@ impl Story {
         self.0.lock().clone()
     }
 
-    fn tell(&self, begun: Instant, text: String) {
+    /// Adds a line to an experiment that began then.
+    pub fn tell(&self, begun: Instant, text: String) {
         let event = Event { at_ms: begun.elapsed().as_millis() as u64, text };
         self.0.lock().push(event);
     }

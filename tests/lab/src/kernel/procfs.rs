@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use nix::libc;
 pub use procfs::process::Stat;
 use procfs::process::{FDTarget, Process, Task, all_processes};
+use procfs::{Current, Meminfo};
 use serde::Serialize;
 
 /// What a group of processes is doing.
@@ -281,6 +282,22 @@ pub fn sysctl_triple(name: &str) -> Option<[u64; 3]> {
 /// (tcp(7)). If the system does not say, the larger of the kernel's own defaults.
 pub fn largest_buffer(name: &str) -> u64 {
     sysctl_triple(&format!("net.ipv4.{name}")).map_or(6 << 20, |[_, _, most]| most)
+}
+
+/// How much memory TCP uses on this machine and how much it may use, in bytes: `mem` in
+/// `/proc/net/sockstat`, and the last number of `net.ipv4.tcp_mem` (tcp(7)), both in pages there.
+pub fn tcp_memory() -> Option<[u64; 2]> {
+    let text = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let tcp = text.lines().find_map(|line| line.strip_prefix("TCP: "))?;
+    let mut words = tcp.split_ascii_whitespace().skip_while(|word| *word != "mem").skip(1);
+    let used: u64 = words.next()?.parse().ok()?;
+    let [_, _, most] = sysctl_triple("net.ipv4.tcp_mem")?;
+    Some([used * procfs::page_size(), most * procfs::page_size()])
+}
+
+/// How much memory programs can still get without swapping, in bytes (MemAvailable, proc_meminfo(5)).
+pub fn available_memory() -> Option<u64> {
+    Meminfo::current().ok()?.mem_available
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use netlink_packet_sock_diag::constants::{
     AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE_WAIT, TCP_LISTEN,
 };
 use netlink_packet_sock_diag::inet::{
-    ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, Timer,
+    ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, Timer, nlas::Nla,
 };
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use serde::Serialize;
@@ -67,7 +67,7 @@ fn in_states(states: StateFlags, ports: &[u16]) -> Vec<Socket> {
     // of the second one.
     let families: &[u8] = if any_over_ipv6() { &[AF_INET, AF_INET6] } else { &[AF_INET] };
     for &family in families {
-        dump(family, states.clone(), |response| {
+        dump(family, states.clone(), ExtensionFlags::empty(), |response| {
             if concerned(&response.header.socket_id) {
                 found.push(Socket::from(response));
             }
@@ -103,10 +103,39 @@ impl From<&InetResponse> for Socket {
     }
 }
 
+/// Memory of the kernel's that the connections with one of these local or remote ports use, in bytes: for
+/// what has arrived and is not read, for what was written and is not acknowledged, and what is kept ready
+/// for more. It is the sum of r, w, and f in the `skmem` of ss(8). Each byte of data costs more than a byte,
+/// because the kernel counts whole buffers.
+///
+/// # Panics
+/// As [`sockets`] does.
+pub fn memory(local: u16, remote: u16) -> u64 {
+    let mut total = 0;
+    let states = StateFlags::all() - StateFlags::TIME_WAIT - StateFlags::LISTEN;
+    for family in [AF_INET, AF_INET6] {
+        dump(family, states.clone(), ExtensionFlags::SKMEMINFO, |response| {
+            let id = &response.header.socket_id;
+            if id.source_port != local && id.destination_port != remote {
+                return;
+            }
+            for attribute in &response.nlas {
+                if let Nla::MemInfo(it) = attribute {
+                    total += u64::from(it.receive_queue) + u64::from(it.send_queue);
+                    total += u64::from(it.cache);
+                }
+            }
+        })
+        .expect("the kernel tells of its sockets (sock_diag(7))");
+    }
+    total
+}
+
 /// Hands over all sockets of an address family that are in one of these states.
 fn dump(
     family: u8,
     states: StateFlags,
+    extensions: ExtensionFlags,
     mut hand_over: impl FnMut(&InetResponse),
 ) -> io::Result<()> {
     let socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG)?;
@@ -115,7 +144,7 @@ fn dump(
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
+        extensions,
         states,
         socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
     };
@@ -198,6 +227,20 @@ mod tests {
             .map(|socket| socket.receive_queue)
             .sum();
         assert_eq!(queued, 7);
+    }
+
+    #[test]
+    fn the_memory_of_unread_bytes_belongs_to_the_end_that_has_them() {
+        let (_listener, port, client, mut server) = connected();
+        let client_port = client.local_addr().unwrap().port();
+        server.write_all(&[7; 100_000]).unwrap();
+        let at_client = || memory(client_port, port);
+        assert!(
+            find_within(Duration::from_secs(5), || (at_client() >= 100_000).then_some(()))
+                .is_some()
+        );
+        // Nobody's ports.
+        assert_eq!(memory(1, 1), 0);
     }
 
     #[test]

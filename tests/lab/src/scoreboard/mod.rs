@@ -8,6 +8,7 @@
 //! What came out, with the versions and the date, is the [`record`]. The book's page is made from it.
 
 pub mod record;
+pub mod speed;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

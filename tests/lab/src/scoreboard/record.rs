@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::Candidate;
-use crate::arrived::verdict::{Answer, Kind, Unjudged};
+use crate::arrived::verdict::{Answer, Figure, Kind, Unjudged};
 use crate::experiments::Outcome;
 
 /// The version of the shape.
@@ -64,6 +64,9 @@ pub struct Score {
     pub notes: Vec<String>,
     /// What could not be judged, with the reason, a sentence each.
     pub unjudged: Vec<String>,
+    /// What was measured. Few experiments measure anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Figure>,
 }
 
 impl Score {
@@ -78,6 +81,7 @@ impl Score {
             sentence: verdict.sentence.clone(),
             notes: verdict.notes.clone(),
             unjudged: verdict.unjudged.iter().map(unjudged).collect(),
+            figures: verdict.figures.clone(),
         }
     }
 }
@@ -260,9 +264,9 @@ mod tests {
     use super::*;
 
     fn score(experiment: &str, answer: Answer, kind: Kind) -> Score {
-        let (notes, unjudged) = Default::default();
+        let (notes, unjudged, figures) = Default::default();
         let sentence = "7 bytes".into();
-        Score { experiment: experiment.into(), answer, kind, sentence, notes, unjudged }
+        Score { experiment: experiment.into(), answer, kind, sentence, notes, unjudged, figures }
     }
 
     fn entry(name: &str, scores: Vec<Score>) -> Entry {

@@ -83,12 +83,18 @@ pub struct Habits {
     /// Seconds without reading, once the request is sent
     #[arg(long, value_parser = seconds)]
     stall: Option<f64>,
+    /// Read so many bytes before the stall
+    #[arg(long, requires = "stall")]
+    after: Option<Bytes>,
     /// End the stall when standard input ends (Ctrl-D), and not by the clock
     #[arg(long, requires = "stall")]
     cue: bool,
     /// Bytes per second at most
     #[arg(long)]
     rate: Option<Bytes>,
+    /// Receive as over a thin line: a buffer of 4 KiB, in segments of 1,400 bytes
+    #[arg(long)]
+    narrow: bool,
     /// Reset the connection after so many bytes
     #[arg(long)]
     reset_after: Option<Bytes>,
@@ -226,14 +232,16 @@ fn page_of(size: u64) -> String {
 /// Asks for a page, reads it by its habits, and judges what came. False: something was wrong. Fails
 /// when it cannot connect or send, and with a [`Disagreement`] if the backend has another page.
 pub fn client(habits: Habits) -> Result<bool> {
-    let Habits { proxy, stall, cue, rate, reset_after, upload, size: bytes, framing } = habits;
+    let Habits { proxy, stall, after, cue, rate, narrow, reset_after, upload, .. } = habits;
+    let Habits { size: bytes, framing, .. } = habits;
+    let window = if narrow { Window::Tiny } else { Window::Default };
     let request = match upload {
         None => Wire::get("/"),
         Some(Bytes(bytes)) => Wire::post("/", bytes),
     };
     let page = Wire::response(framing, bytes.map_or_else(default_size, |Bytes(bytes)| bytes));
     let connected = || -> io::Result<Client> {
-        let client = Client::connect(proxy, Window::Default, &request, &page)?;
+        let client = Client::connect(proxy, window, &request, &page)?;
         while !client.is_connected()? {
             client.wait_writable(A_WHILE);
         }
@@ -248,12 +256,23 @@ pub fn client(habits: Habits) -> Result<bool> {
         }
     }
     if let Some(seconds) = stall {
+        let Bytes(after) = after.unwrap_or(Bytes(0));
+        while client.received() < after && !client.has_ended() {
+            let left = usize::try_from(after - client.received()).unwrap_or(usize::MAX);
+            if client.read_now(left) == Moved::Nothing {
+                client.wait_readable(A_WHILE);
+            }
+        }
+        let done = match client.received() {
+            0 => "The request is sent.".into(),
+            received => format!("{} are read.", size(received)),
+        };
         match cue {
             true => {
-                eprintln!("The request is sent. Not reading for {seconds} s.");
+                eprintln!("{done} Not reading for {seconds} s.");
                 copy(&mut stdin(), &mut sink()).context("waiting for the cue")?;
             }
-            false => do_not_read_for(seconds),
+            false => do_not_read_for(&done, seconds),
         }
     }
     let other_size = |client: &Client| client.announced().filter(|size| *size != page.body_len());
@@ -287,15 +306,14 @@ pub fn client(habits: Habits) -> Result<bool> {
     Ok(verdict.kind == Kind::Exact)
 }
 
-/// Lets the time pass. A terminal shows how much of it is left.
-fn do_not_read_for(seconds: f64) {
-    let sent = "The request is sent.";
+/// Lets the time pass. `done` is what was before, in a sentence. A terminal shows how much of it is left.
+fn do_not_read_for(done: &str, seconds: f64) {
     if !lines::can_redraw() {
-        eprintln!("{sent} Not reading for {seconds} s.");
+        eprintln!("{done} Not reading for {seconds} s.");
     }
-    progress::count_down(seconds, |left| format!("{sent} Not reading for {left} s more."));
+    progress::count_down(seconds, |left| format!("{done} Not reading for {left} s more."));
     if lines::can_redraw() {
-        eprintln!("{sent} Did not read for {seconds} s.");
+        eprintln!("{done} Did not read for {seconds} s.");
     }
 }
 

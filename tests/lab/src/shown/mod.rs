@@ -1,5 +1,6 @@
 //! What people are shown on the command line.
 
+pub mod bench;
 pub mod doctor;
 pub mod explain;
 pub mod grades;

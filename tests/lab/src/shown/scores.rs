@@ -369,6 +369,7 @@ mod tests {
             sentence: "seven words of which none is long".into(),
             notes: vec![],
             unjudged: vec![],
+            figures: vec![],
         };
         let [what, program, date, machine] = ["it"; 4].map(String::from);
         let (name, version) = (name.into(), version.into());

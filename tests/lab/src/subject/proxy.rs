@@ -30,6 +30,8 @@ pub struct Spec {
     pub announces: bool,
     /// How long it may take until it listens.
     pub patience: Duration,
+    /// How many clients may stall at a time where an experiment asks for as many as fit.
+    pub crowd: u64,
 }
 
 impl Spec {
@@ -38,19 +40,22 @@ impl Spec {
         let path = path.into();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let command = vec![path.to_string_lossy().into(), "{listen}".into(), "{backend}".into()];
-        Spec { name, command, is_step: true, announces: true, patience: PATIENCE }
+        Spec { name, command, is_step: true, announces: true, patience: PATIENCE, crowd: CROWD }
     }
 
     /// Any program. Its name is that of the file.
     pub fn foreign(command: Vec<String>) -> Spec {
         let name = command.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
         let name = name.to_string_lossy().into();
-        Spec { name, command, is_step: false, announces: false, patience: PATIENCE }
+        Spec { name, command, is_step: false, announces: false, patience: PATIENCE, crowd: CROWD }
     }
 }
 
 /// How long a program may take until it listens, unless told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many clients may stall at a time, unless told otherwise: enough for a mean, and done in some seconds.
+pub const CROWD: u64 = 100;
 
 /// A running proxy. Dropping it asks it to end, and kills it and all its processes if it does not.
 pub struct Proxy {
@@ -194,6 +199,11 @@ impl Proxy {
     /// How the program ended, if it has.
     pub fn exited(&mut self) -> Option<String> {
         self.program.exited().map(describe)
+    }
+
+    /// What it has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.program.stderr.text()
     }
 
     /// `what`, and the last line that the program wrote to stderr.

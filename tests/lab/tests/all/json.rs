@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use assert_cmd::Command;
-use lab::arrived::verdict::{Answer, Kind, Matter, Unjudged, Verdict};
+use lab::arrived::verdict::{Answer, Figure, Kind, Matter, Unjudged, Verdict};
 use lab::experiments::Outcome;
 use lab::shown::json::{Findings, VERSION};
 use serde::Serialize;
@@ -90,6 +90,7 @@ fn word(value: &impl Serialize) -> String {
 fn rare() -> String {
     let mut verdict = Verdict::new(Kind::Exact, "all of them");
     verdict.notes.push("it dallies".into());
+    verdict.figures.push(Figure { name: "it".into(), value: 1, unit: "bytes".into() });
     verdict.unjudged.push(Unjudged { matter: Matter::Memory, why: "nobody owns it".into() });
     let outcome = Outcome {
         experiment: "plain",
@@ -132,7 +133,7 @@ fn the_appendix_names_the_fields_that_are_printed() {
 #[test]
 fn the_appendix_names_the_fields_of_the_scoreboard() {
     let scripts = Scripts::new().relay("good", "none").missing("no").broken("ends");
-    let output = scripts.command(&["--only", "lost-tail", "--json"]).output().unwrap();
+    let output = scripts.command(&["--only", "stalled-crowd", "--json"]).output().unwrap();
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(fields(&printed, "scoreboard"), documented("scoreboard"));
 }

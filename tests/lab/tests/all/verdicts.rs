@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lab::arrived::http::{End, Reached};
 use lab::arrived::reading::Reading;
-use lab::arrived::verdict::{Answer, Direction, Kind, Verdict};
+use lab::arrived::verdict::{Answer, Direction, Figure, Kind, Verdict};
 use lab::experiments;
 use lab::kernel::procfs::{self, with_environment};
 use lab::kernel::wait::true_within;
@@ -119,6 +119,31 @@ fn a_relay_without_a_bound_toward_the_backend_grows() {
     let verdict = expect("unbounded-upload", "pile-up", Kind::Grew);
     assert!(verdict.sentence.contains("of an upload"), "{}", verdict.sentence);
     assert_eq!(verdict.missing(), 0);
+}
+
+#[test]
+fn what_a_stalled_client_costs_is_found_where_it_is() {
+    let figures = |fault: &str| {
+        let spec = Spec { crowd: 12, ..relay(fault) };
+        let verdict = expect_of(&spec, "stalled-crowd", Kind::Exact);
+        let of = |name: &str| {
+            let named = |figure: &&Figure| figure.name == format!("never read: {name}");
+            verdict.figures.iter().find(named).map_or(0, |figure| figure.value)
+        };
+        assert!(of("clients") >= 8, "{:?}", verdict.figures);
+        [of("user"), of("kernel"), of("files")]
+    };
+    // A page has 24 MiB; what the kernel does not hold is in the program, or in a file.
+    let [[user, kernel, files], [unbounded, _, _], [_, _, spilled]] =
+        ["none", "unbounded", "spill"].map(figures);
+    assert!(user < 4 << 20 && kernel > 64 << 10 && files == 0, "{user} {kernel} {files}");
+    assert!(unbounded > 8 << 20, "{unbounded} bytes in the memory of one without a bound");
+    assert!(spilled > 8 << 20, "{spilled} bytes in the files of one that spills");
+}
+
+#[test]
+fn one_client_at_a_time_freezes_a_crowd_that_stalls() {
+    expect("one-at-a-time", "stalled-crowd", Kind::Frozen);
 }
 
 // Bytes that do not arrive.
