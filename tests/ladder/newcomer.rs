@@ -177,7 +177,10 @@ fn what_a_newcomer_forgets_is_named() {
         (without(&manifest, "diff-budget"), "no diff-budget"),
         (without(&manifest, "idea"), "missing field `idea`"),
         (manifest.replace("why = \"", "why = \"\" # "), "expected"),
-        (manifest.replace("why = \"nothing bounds its FIFO\"", "why = \"\""), "has no reason"),
+        (
+            manifest.replace("why = \"it stops reading at its high mark\"", "why = \"\""),
+            "has no reason",
+        ),
     ] {
         copy.write(&copy.manifest(), &text);
         let error = Ladder::read(copy.root()).expect_err(what);
