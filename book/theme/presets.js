@@ -4,8 +4,7 @@
 // DEFAULTS of buffer-model.js. buffers: how many of the kernel's buffers there are on the way, 1, 2 or 4.
 //
 // title, intro: what the simulator says. scene, proxy, outcome: the table's rows. mark: its badge (book/press, verdicts.rs).
-// seen: the step and the experiment in which the laboratory shows the same thing; null where no step does it yet. That of
-// chapter-5 will be ["05-backpressure", "pile-up"].
+// seen: the step and the experiment in which the laboratory shows the same thing; null where no step does it yet.
 "use strict";
 
 globalThis.BufferPresets = {
@@ -61,7 +60,7 @@ globalThis.BufferPresets = {
         "scene": "a fast backend, a slow client",
         "proxy": "stops reading at its high mark, and goes on at its low one",
         "outcome": "no byte is lost, the memory stays small, and the backend’s write waits",
-        "mark": "held", "seen": null
+        "mark": "held", "seen": ["05-backpressure", "pile-up"]
     },
     "spill": {
         "title": "Spill to disk",

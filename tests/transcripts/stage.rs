@@ -5,6 +5,7 @@
 //! | shown | run |
 //! |---|---|
 //! | `cargo run --bin 01-blocking` | `exec …/01-blocking 127.0.0.1:0 127.0.0.1:41017`: without cargo's own lines, on free ports |
+//! | `cargo run --bin 05-backpressure -- --kernel=0` | `exec …/05-backpressure --kernel=0 127.0.0.1:0 127.0.0.1:41017` |
 //! | `strace … target/debug/01-blocking` | `exec strace … …/01-blocking 127.0.0.1:0 127.0.0.1:41017` |
 //! | `cargo lab backend --size 2M` | `exec …/lab backend --size 2M 127.0.0.1:0` |
 //! | the same, if a cue says what it sends | `exec …/lab backend --size 2M --cue 127.0.0.1:0` |
@@ -147,10 +148,13 @@ impl Stage<'_> {
         }
         line = line.replace("cargo run --bin ", "target/debug/");
         if let Some((before, name)) = line.split_once("target/debug/") {
+            let (name, options) = name
+                .split_once(" --")
+                .map_or((name, String::new()), |it| (it.0, format!(" {}", it.1.trim_start())));
             let answer = self.answer.as_ref().filter(|(step, _)| step == name);
             let path = answer.map_or_else(|| steps().join(name), |(_, program)| program.clone());
             let addresses = format!("127.0.0.1:0 127.0.0.1:{}", self.port(BACKEND)?);
-            return Ok(format!("exec {before}{} {addresses}", quoted(&path)));
+            return Ok(format!("exec {before}{}{options} {addresses}", quoted(&path)));
         }
         if let Some((_, program)) = &self.answer {
             line = line.replace("{answer}", &quoted(program));
