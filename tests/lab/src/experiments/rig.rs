@@ -19,7 +19,7 @@ use crate::ends::client::Client;
 use crate::kernel::net::{Moved, Window};
 use crate::kernel::procfs;
 use crate::kernel::sockets::{self, LISTEN, Socket};
-use crate::kernel::wait::true_within;
+use crate::kernel::wait::{find_within, true_within};
 use crate::numbers::{size, thousands};
 use crate::sent::coding::Owner;
 use crate::sent::wire::Wire;
@@ -54,6 +54,9 @@ const PATIENT: Duration = Duration::from_secs(20);
 
 /// While a connection is being made. The kernel tries again after 1, 3, 7 and 15 seconds.
 const CONNECTING: Patience = Patience { at_least: PATIENT, for_timers: PATIENT };
+
+/// How long after its sockets a program's end may be seen. A busy machine needs some milliseconds.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// The pause between two looks at whether anything moves.
 const PACE: Duration = Duration::from_millis(8);
@@ -292,7 +295,13 @@ impl Rig {
                     format!("it listens on port {port}, but clients of {address} are refused");
                 Verdict::new(Kind::Absent, what)
             }
-            false => Verdict::new(Kind::Died, "it does not listen anymore: a client was refused"),
+            // A program that ends closes its sockets a moment before its end can be seen.
+            false => match find_within(ENDING, || self.proxy.exited()) {
+                Some(how) => self.died(&how),
+                None => {
+                    Verdict::new(Kind::Died, "it does not listen anymore: a client was refused")
+                }
+            },
         };
         verdict.into()
     }
