@@ -12,7 +12,7 @@ use crate::{Problem, Project};
 
 const FILE: &str = "book/theme/presets.js";
 
-/// What the simulator is made of, in the order in which a browser must run it.
+/// What the simulator is made of, in the order a browser must run it.
 const PARTS: [&str; 4] =
     [FILE, "book/theme/buffer-model.js", "book/theme/buffer-stage.js", "book/theme/buffer-sim.js"];
 

@@ -177,23 +177,20 @@ fn milliseconds(time: Duration) -> f64 {
 /// A few clients, and then as many as fit if each costs what those did. A proxy may take only so many
 /// connections; then half as many come, and half of that.
 fn crowd_that_fits(spec: &Spec, tell: &dyn Fn(String), habit: Habit) -> Result<Crowd, Halt> {
-    let mut largest = crowd(spec, tell, habit, SCOUTS, "to see how many fit")??;
-    let (mut number, mut why) = largest.each.fit(spec.crowd);
+    let scouts = crowd(spec, tell, habit, SCOUTS, "to see how many fit")??;
+    let (mut number, mut why) = scouts.each.fit(spec.crowd);
     while number > SCOUTS {
         match crowd(spec, tell, habit, number, why)? {
-            Ok(crowd) => {
-                largest = crowd;
-                break;
-            }
+            Ok(crowd) => return Ok(crowd),
             Err(_) => (number, why) = (number / 2, "because the proxy did not serve twice as many"),
         }
     }
-    Ok(largest)
+    Ok(scouts)
 }
 
-/// So many clients of a fresh proxy, until nothing moves anymore. `tell`: the story of all crowds, in which
-/// the start of each proxy would be noise. `why`: that many. The inner error: somebody
-/// who asks for a small page beside them does not get it.
+/// So many clients ask a fresh proxy, until nothing moves anymore. `tell` adds a line to the one story of all
+/// crowds, and `why` says why there are so many. The inner error is the verdict if another client asks for a
+/// small page beside them and does not get it.
 fn crowd(
     spec: &Spec,
     tell: &dyn Fn(String),
