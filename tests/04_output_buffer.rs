@@ -12,11 +12,7 @@ const STEP: &str = env!("CARGO_BIN_EXE_04-output-buffer");
 
 #[test]
 fn curl_gets_both_acts_whole() {
-    let (route, _, second_act) = two_acts();
-    let Some(mut visit) = Visit::begin(STEP, &route, &[]) else { return };
-    visit.read();
-    second_act.open();
-    visit.end_with_the_whole_page().stderr("");
+    gets_both_acts_whole(STEP);
 }
 
 #[test]

@@ -25,11 +25,7 @@ const LOW: u64 = 32 * 1024;
 
 #[test]
 fn curl_gets_both_acts_whole() {
-    let (route, _, second_act) = two_acts();
-    let Some(mut visit) = Visit::begin(STEP, &route, &[]) else { return };
-    visit.read();
-    second_act.open();
-    visit.end_with_the_whole_page().stderr("");
+    gets_both_acts_whole(STEP);
 }
 
 #[test]

@@ -33,6 +33,15 @@ pub fn two_acts() -> (Route, u64, Gate) {
     (Route::scripted("/two-acts", response, script), first, gate)
 }
 
+/// A curl that reads between two acts gets the whole page from this step, and has nothing to complain of.
+pub fn gets_both_acts_whole(step: &str) {
+    let (route, _, second_act) = two_acts();
+    let Some(mut visit) = Visit::begin(step, &route, &[]) else { return };
+    visit.read();
+    second_act.open();
+    visit.end_with_the_whole_page().stderr("");
+}
+
 /// Expects these words of curl, if its version is one whose words we know; else expects nothing.
 pub fn words(text: &'static str) -> impl predicates::Predicate<str> {
     let recorded = curl::version().is_some_and(|version| curl::RECORDED.contains(&version));
