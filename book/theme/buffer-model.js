@@ -273,6 +273,8 @@ if (typeof require === "function") require("./presets.js");
 
         // A whole block is read, or what there is when no more can come.
         let block = Math.min(BLOCK - (state.read % BLOCK), state.total - state.read);
+        // With marks, no more than there is room for below the high one.
+        if (policy === "hold") block = Math.min(block, memory - size(state.proxy));
         let there;
         if (buffers === 1) {
             there = state.ready = Math.min(state.ready + backend, BLOCK);

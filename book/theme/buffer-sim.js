@@ -90,7 +90,7 @@ button.play { background: var(--press-accent); border-color: var(--press-accent)
 .mark { border: 0 dashed var(--proxy-ink); border-top-width: 2px; }
 .mark.rise { border-width: 0 0 0 2px; }
 .mark.high { border-color: var(--press-warn); }
-.mark span { position: absolute; right: 100%; top: -9px; padding-right: 5px; white-space: nowrap; font-size: 11px; font-weight: 600; color: var(--proxy-ink); text-align: right; }
+.mark span { position: absolute; right: 100%; top: -2px; transform: translateY(-50%); padding-right: 5px; white-space: nowrap; font-size: 11px; line-height: 12px; font-weight: 600; color: var(--proxy-ink); text-align: right; }
 .more { font-weight: 700; font-size: 13px; text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .more.proxy { color: var(--proxy-ink); } .more.disk { color: var(--disk-ink); } .more.lost { color: var(--lost-ink); } .more.ahead { color: var(--press-soft); }
 .ground { height: 0; border-top: 2px solid var(--press-line); }
@@ -573,7 +573,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
             }
             const { stack, cell } = g;
             const left = stack.right - (stack.columns - 1) * cell;
-            if (g.wide && stage.CODE[policy].length > 2) add(`left:${g.proxy.x + 8}px;top:${stack.bottom + g.side / 2 - 7}px`, "held", "pending");
+            if (g.wide && stage.CODE[policy].length > 2) add(`left:${g.proxy.x + 8}px;top:${stack.bottom + g.side / 2 - 2}px`, "held", "pending");
             if (policy === "hold") {
                 // A mark goes round the blocks that are below it: in the last row they are fewer.
                 for (const [bytes, word] of [[config.memory, "high"], [model.lowMark(config), "low"]]) {
@@ -582,7 +582,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                     const rest = blocks - row * stack.columns;
                     const y = stack.bottom + g.side + 1 - row * cell;
                     const edge = stack.right + g.side + 2 - rest * cell;
-                    const name = `<span>${word}${g.wide ? ` ${Math.round(bytes / KIB)} KiB` : ""}</span>`;
+                    const name = `<span>${word}${g.wide ? `<br>${Math.round(bytes / KIB)} KiB` : ""}</span>`;
                     add(box(left - 4, y, (rest ? edge : stack.right + g.side + 4) - left + 4), `mark ${word}`, name);
                     if (!rest) continue;
                     add(box(edge, y - cell, 0, cell), `mark rise ${word}`);
@@ -599,7 +599,7 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                 if (policy === "drop" || now.lost > 0) add(box(g.pit, g.ground, right - g.pit), "ground");
                 add(`left:${g.proxy.x}px;top:${g.floor + 10}px`, `counter ${now.lost ? "bad" : ""}`, `<span>${now.lost ? "✕ lost" : "lost"}</span><b data-lost>${number.format(now.lost)}</b><span>bytes</span>`);
                 const lying = Math.round((g.hand.x - g.pit - 28) / cell - 0.5);
-                if (more.lost) add(`right:${g.width - g.hand.x + Math.max(0, lying) * cell + 6}px;top:${g.ground - g.side / 2 - 11}px`, "more lost", `+${more.lost}`);
+                if (more.lost) add(`right:${g.width - g.hand.x + Math.max(0, lying) * cell + 6}px;top:${g.ground - 19}px`, "more lost", `+${more.lost}`);
             }
             if (policy === "hold" && !now.lost) {
                 add(`left:${g.pit}px;top:${g.floor + 10}px`, "counter tally", `<b data-pauses>${state.pauses}</b> <span>pauses</span><br><b data-resumes>${state.resumes}</b> <span>resumes</span>`);
@@ -624,9 +624,9 @@ summary { cursor: pointer; color: var(--press-soft); width: fit-content; padding
                 add(`left:${x}px;top:${g.floor + 8}px`, "crowd", `the other clients: <b>${word}</b><div class="people">${people}</div>`);
             }
 
-            // The client's page, a place for every block. A hole is one that later bytes have overtaken.
+            // The client's page, a place for every block. A hole is one that later bytes have overtaken, or whose time is over.
             const end = state.delivered.length ? state.delivered.at(-1)[1] : 0;
-            const missing = new Set(stage.pieces(state.lost).filter((piece) => piece.to <= end).map((piece) => piece.block));
+            const missing = new Set(stage.pieces(state.lost).filter((piece) => state.finished || piece.to <= end).map((piece) => piece.block));
             for (let block = 0; block < Math.ceil(state.total / BLOCK); block += 1) {
                 const hole = missing.has(block);
                 add(box(g.client.x + 8 + (block % g.columns) * cell, g.client.y + 8 + Math.floor(block / g.columns) * cell, g.side, g.side), `slot ${hole ? "hole" : ""}`);

@@ -13,9 +13,9 @@
         one: [["read", "n = read(backend, block)"], ["write", "write_all(client, block)"]],
         block: [["read", "n = read(backend, block)"], ["write", "write(client, block)"]],
         drop: [["read", "n = read(backend, block)"], ["write", "let _ = write(client, block)"]],
-        buffer: [["flush", "write(client, pending)"], ["read", "n = read(backend, block)"], ["write", "m = write(client, block)"], ["keep", "pending.extend(block[m..n])"]],
-        hold: [["flush", "write(client, pending)"], ["read", "n = read(backend, block)"], ["write", "m = write(client, block)"], ["keep", "pending.extend(block[m..n])"], ["switch", "pause_or_resume(backend)"]],
-        spill: [["flush", "write(client, pending)"], ["read", "n = read(backend, block)"], ["write", "m = write(client, block)"], ["keep", "keep(block[m..n])"]],
+        buffer: [["flush", "pending -= write(client, pending)"], ["read", "n = read(backend, block)"], ["write", "m = write(client, block)"], ["keep", "pending.extend(block[m..n])"]],
+        hold: [["flush", "pending -= write(client, pending)"], ["read", "n = read(backend, block)"], ["write", "m = write(client, block)"], ["keep", "pending.extend(block[m..n])"], ["switch", "pause_or_resume(backend)"]],
+        spill: [["flush", "pending -= write(client, pending)"], ["read", "n = read(backend, block)"], ["write", "m = write(client, block)"], ["keep", "keep(block[m..n])"]],
     };
 
     /** Which line the live line is about, or -1 where the proxy waits in epoll_wait for something to do. */
