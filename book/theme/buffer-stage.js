@@ -30,8 +30,12 @@
         return policy === "one" && !state.finished ? 0 : -1;
     }
 
-    /** The code as text, without the names of the ends where there is little room. */
-    const code = (policy, g) => CODE[policy].map(([, text]) => (g.wide || g.buffers === 1 ? text : text.replace(/(client|backend), /, "").replace(/.extend[(](.*)[)]/, " += $1").replace("(backend)", "()")));
+    /** The code as text, shorter where a line of it is too long for the proxy. */
+    function code(policy, g) {
+        const lines = CODE[policy].map(([, text]) => text);
+        if (Math.max(...lines.map((text) => text.length)) * 7.2 + 24 <= g.proxy.w) return lines;
+        return lines.map((text) => text.replace(/(client|backend), /, "").replace(/.extend[(](.*)[)]/, " += $1").replace("(backend)", "()"));
+    }
 
     /** Where everything is on a stage of this width. `slots`: blocks in the page. */
     function geometry(width, config, slots) {
