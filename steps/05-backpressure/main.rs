@@ -367,7 +367,7 @@ fn bound_kernel(socket: &TcpStream, bytes: usize) -> Result<()> {
     }
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes)?;
     // Not SO_SNDBUF: that also bounds what is on its way, and so the speed over a long distance.
-    // And not 0, which means no bound here.
+    // And never 0, which the kernel takes for no bound.
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, (bytes / 4).max(1))
 }
 
