@@ -304,8 +304,10 @@ impl Expander<'_> {
         }
         let bar = html! {
             (self.file_name(&files[0])) " "
-            span.diff-arrow aria-label="becomes" role="img" { "→" } " "
-            (self.file_name(&files[1]))
+            span.diff-new {
+                span.diff-arrow aria-label="becomes" role="img" { "→" } " "
+                (self.file_name(&files[1]))
+            }
         };
         Ok(self.diff_figure(bar, &lines, caption))
     }
