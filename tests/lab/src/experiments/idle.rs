@@ -107,7 +107,7 @@ fn run(spec: &Spec, story: &Story) -> Result<Verdict, Halt> {
 }
 
 fn begin_with(rig: &mut Rig, route: &Route, begin: Begin) -> Result<Client, Halt> {
-    let mut client = rig.silent_client(Window::Small, &route.request, &route.response)?;
+    let mut client = connected(rig, route)?;
     match begin {
         Begin::Nothing => {}
         Begin::Half => {
@@ -119,6 +119,17 @@ fn begin_with(rig: &mut Rig, route: &Route, begin: Begin) -> Result<Client, Halt
         client.end_sending()?;
     }
     Ok(client)
+}
+
+/// A client that has connected, even if the proxy spins and nobody else gets far.
+fn connected(rig: &mut Rig, route: &Route) -> Result<Client, Halt> {
+    loop {
+        match rig.silent_client(Window::Small, &route.request, &route.response) {
+            // When the time for an experiment is over, the rig has another verdict.
+            Err(Halt::Verdict(verdict)) if verdict.kind == Kind::Spun => {}
+            other => return other,
+        }
+    }
 }
 
 /// Spinning is no reason to end here: the experiment wants to know why.

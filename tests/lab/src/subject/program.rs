@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use parking_lot::{Condvar, Mutex};
 
 use crate::kernel::procfs::{self, Stat, Vitals};
-use crate::kernel::wait::find_within;
+use crate::kernel::wait::{find_within, true_within};
 
 /// A program that was started.
 pub struct Program {
@@ -68,12 +68,15 @@ const MARKER: &str = "DROPPED_WRITE_LAB";
 static RUNNING: Mutex<Vec<Roots>> = Mutex::new(vec![]);
 
 /// Kills every program that runs, with all that they have started, for the moment before this process
-/// itself is ended by a signal.
+/// itself is ended by a signal. Nobody can start another one afterward.
 pub fn kill_all() {
-    // Twice, because a process may have started another one while the first round looked elsewhere.
-    for _ in 0..2 {
-        RUNNING.lock().iter().for_each(|roots| roots.signal(Signal::SIGKILL));
-    }
+    let running = RUNNING.lock();
+    // More than once, because a process may have started another one while we looked elsewhere.
+    true_within(Duration::from_secs(1), || {
+        running.iter().for_each(|roots| roots.signal(Signal::SIGKILL));
+        running.iter().all(|roots| roots.family().is_empty())
+    });
+    std::mem::forget(running);
 }
 
 /// To the process group that `pid` leads, or to `pid` alone if it leads none.
@@ -115,9 +118,12 @@ impl Program {
         unsafe {
             command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
         }
+        // A program must not run before `kill_all` can know of it.
+        let mut running = RUNNING.lock();
         let mut child = command.spawn()?;
         let roots = Roots { leader: child.id() as i32, mark, adopted: vec![] };
-        RUNNING.lock().push(roots.clone());
+        running.push(roots.clone());
+        drop(running);
         let stdout = child.stdout.take().map_or_else(Output::nothing, Output::follow);
         let stderr = child.stderr.take().map_or_else(Output::nothing, Output::follow);
         Ok(Program { child, stdout, stderr, roots })
