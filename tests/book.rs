@@ -232,7 +232,7 @@ Ok\(10000\)|55,536
 forgets|forgotten
 rest of the block
 first refusal|the refusal
-one read, one write|no question asked
+one read, one write|no questions? asked
 let_underscore|must_use|unused_io
 temporarily unavailable
 room for (something|how)
