@@ -302,6 +302,7 @@ pub fn available_memory() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -332,9 +333,11 @@ mod tests {
             fs::write(&path, vec![1; size]).unwrap();
             fs::File::open(path).unwrap()
         };
-        let mut holds_a = Command::new("sleep");
-        holds_a.arg("60").stdin(write("a", 1 << 20)).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = holds_a.spawn().unwrap();
+        let mut holds_a = Command::new("sh");
+        holds_a.args(["-c", "echo; kill -STOP $$"]).stdin(write("a", 1 << 20));
+        let mut child = holds_a.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // While a program is being loaded it also holds its libraries open.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let pids = [child.id() as i32];
         let bytes = |pids: &[i32], directory| file_bytes(pids, directory) >> 20;
         assert_eq!(bytes(&pids, None), 1);
