@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 }
 
 impl Proxy {
-    /// Opens the listening socket and says so: whoever reads the line may connect.
+    /// Opens the listening socket and says so. Once the line is there, clients may connect.
     fn bind(listen: SocketAddr, backend: SocketAddr) -> Result<Proxy> {
         let listener =
             TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;

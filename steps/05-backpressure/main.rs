@@ -109,7 +109,7 @@ fn main() -> ExitCode {
 }
 
 impl Proxy {
-    /// Opens the listening socket and says so: whoever reads the line may connect.
+    /// Opens the listening socket and says so. Once the line is there, clients may connect.
     fn bind(listen: SocketAddr, backend: SocketAddr, kernel: usize) -> Result<Proxy> {
         let listener =
             TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
@@ -254,7 +254,7 @@ fn serve(
     ready: EpollFlags,
     block: &mut [u8],
 ) -> Result<Flow> {
-    // An error or a hang-up comes unasked. Whoever writes or reads next is told what it is.
+    // An error or a hang-up comes unasked. The next write or read says what it is.
     let failed = ready.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
     if !connection.pending[end].is_empty() && (failed || ready.contains(EpollFlags::EPOLLOUT)) {
         flush(connection, end)?;

@@ -72,7 +72,7 @@ test("bytes are conserved and stay in order, for settings of every kind that cha
             state = model.configure(state, settings());
             conserved(state);
         }
-        // Whoever waits gets there in the end, once the client reads.
+        // What waits gets there in the end, once the client reads.
         state = run(model.configure(state, { backend: 64 * KIB, client: 64 * KIB, send: 64 * KIB, receive: 64 * KIB }), 2000, (s) => s.finished);
         assert.ok(state.finished, JSON.stringify(state.config));
         assert.equal(state.pauses, state.resumes);

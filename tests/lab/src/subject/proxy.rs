@@ -113,8 +113,8 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// A program may have started its daemon in a way that hides where it comes from. Whoever holds
-    /// the socket that listens where we said it should is the proxy, if it is younger than the program.
+    /// A program may have started its daemon in a way that hides where it comes from. The process
+    /// that holds the socket where we said it should listen is the proxy, if it is younger than the program.
     fn adopt_listener(&mut self) {
         let listeners = self.own_sockets(None);
         let held = procfs::socket_inodes(&self.program.family());
