@@ -330,19 +330,21 @@ mod tests {
         let write = |name: &str, size: usize| {
             let path = directory.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, vec![1; size]).unwrap();
-            fs::File::open(path).unwrap()
+            fs::write(path, vec![1; size]).unwrap();
         };
+        write("a", 1 << 20);
         let mut holds_a = Command::new("sh");
-        holds_a.args(["-c", "echo; kill -STOP $$"]).stdin(write("a", 1 << 20));
-        let mut child = holds_a.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // It ends when its stdin does, also if this test fails.
+        holds_a.args(["-c", "exec 3<a; echo; read -r line"]).current_dir(directory.path());
+        holds_a.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = holds_a.spawn().unwrap();
         // While a program is being loaded it also holds its libraries open.
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let pids = [child.id() as i32];
         let bytes = |pids: &[i32], directory| file_bytes(pids, directory) >> 20;
         assert_eq!(bytes(&pids, None), 1);
         assert_eq!(bytes(&pids, Some(directory.path())), 1);
-        drop(write("below/b", 2 << 20));
+        write("below/b", 2 << 20);
         assert_eq!(bytes(&[], Some(directory.path())), 3);
         assert_eq!(bytes(&pids, Some(directory.path())), 3);
         child.kill().unwrap();
